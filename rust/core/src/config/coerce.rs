@@ -1,0 +1,195 @@
+//! From a written value to a checked one.
+//!
+//! `lax_` rules are Pydantic's, which the hybrid applies to base settings; `strict_` rules are
+//! those of its native module, which reads the overrides.
+
+use std::num::NonZeroU64;
+
+use crate::error::{ConfigError, Place};
+use crate::value::{Integer, Value};
+
+pub(super) fn lax_retries(value: &Value, place: &Place) -> Result<u32, ConfigError> {
+    lax_whole(value)
+        .and_then(narrow)
+        .ok_or_else(|| refused(value, place, &format!("an integer from 0 to {}", u32::MAX)))
+}
+
+pub(super) fn strict_retries(value: &Value, place: &Place) -> Result<u32, ConfigError> {
+    strict_whole(value).and_then(narrow).ok_or_else(|| {
+        refused(
+            value,
+            place,
+            &format!("an integer from 0 to {}, not as text or float", u32::MAX),
+        )
+    })
+}
+
+pub(super) fn lax_delay(value: &Value, place: &Place) -> Result<NonZeroU64, ConfigError> {
+    lax_whole(value)
+        .and_then(narrow)
+        .and_then(NonZeroU64::new)
+        .ok_or_else(|| {
+            refused(
+                value,
+                place,
+                &format!("an integer from 1 to {} (milliseconds)", u64::MAX),
+            )
+        })
+}
+
+pub(super) fn strict_delay(value: &Value, place: &Place) -> Result<NonZeroU64, ConfigError> {
+    strict_whole(value)
+        .and_then(narrow)
+        .and_then(NonZeroU64::new)
+        .ok_or_else(|| {
+            refused(
+                value,
+                place,
+                &format!(
+                    "an integer from 1 to {} (milliseconds), not as text or float",
+                    u64::MAX
+                ),
+            )
+        })
+}
+
+pub(super) fn lax_statuses(value: &Value, place: &Place) -> Result<Vec<i32>, ConfigError> {
+    match value {
+        Value::List { items, .. } => statuses(items, place, lax_whole),
+        _ => Err(refused(value, place, "a list of integers")),
+    }
+}
+
+pub(super) fn strict_statuses(value: &Value, place: &Place) -> Result<Vec<i32>, ConfigError> {
+    match value {
+        Value::List {
+            items,
+            indexable: true,
+        } => statuses(items, place, strict_whole),
+        _ => Err(refused(value, place, "a list of integers, no set")),
+    }
+}
+
+pub(super) fn lax_flag(value: &Value, place: &Place) -> Result<bool, ConfigError> {
+    let flag = match value {
+        Value::Bool(flag) => Some(*flag),
+        Value::Int(Integer::Small(number))
+        | Value::Real {
+            whole: Some(number),
+            ..
+        } => match number {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        },
+        Value::Text(bytes) | Value::Bytes(bytes) => flag_of_text(bytes),
+        _ => None,
+    };
+    flag.ok_or_else(|| {
+        refused(
+            value,
+            place,
+            "a boolean (true, false, yes, no, on, off, 1, 0)",
+        )
+    })
+}
+
+pub(super) fn strict_flag(value: &Value, place: &Place) -> Result<bool, ConfigError> {
+    match value {
+        Value::Bool(flag) => Ok(*flag),
+        _ => Err(refused(value, place, "true or false")),
+    }
+}
+
+/// Whether a number of any sort is above `ceiling`.
+pub(super) fn is_above(value: &Value, ceiling: u32) -> bool {
+    match value {
+        Value::Bool(flag) => u32::from(*flag) > ceiling,
+        Value::Int(Integer::Small(number)) => *number > i128::from(ceiling),
+        Value::Int(Integer::Huge { negative, .. }) => !negative,
+        Value::Real { approx, .. } => *approx > f64::from(ceiling),
+        _ => false,
+    }
+}
+
+/// A number above a ceiling as a number of retries; one that is not whole counts as the largest.
+pub(super) fn saturated_retries(value: &Value) -> u32 {
+    lax_whole(value).and_then(narrow).unwrap_or(u32::MAX)
+}
+
+fn narrow<T: TryFrom<i128>>(number: i128) -> Option<T> {
+    T::try_from(number).ok()
+}
+
+fn refused(value: &Value, place: &Place, allowed: &str) -> ConfigError {
+    ConfigError::Value {
+        place: place.clone(),
+        given: value.to_string(),
+        allowed: allowed.to_owned(),
+    }
+}
+
+fn statuses(
+    items: &[Value],
+    place: &Place,
+    whole: fn(&Value) -> Option<i128>,
+) -> Result<Vec<i32>, ConfigError> {
+    items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| {
+            whole(item).and_then(narrow).ok_or_else(|| {
+                let allowed = format!("an integer from {} to {}", i32::MIN, i32::MAX);
+                refused(item, &place.item(index), &allowed)
+            })
+        })
+        .collect()
+}
+
+/// The integer a native module takes: no text, no float. A huge one fits no setting.
+fn strict_whole(value: &Value) -> Option<i128> {
+    match value {
+        Value::Bool(flag) => Some(i128::from(*flag)),
+        Value::Int(Integer::Small(number)) => Some(*number),
+        _ => None,
+    }
+}
+
+fn lax_whole(value: &Value) -> Option<i128> {
+    match value {
+        Value::Real { whole, .. } => *whole,
+        Value::Text(bytes) | Value::Bytes(bytes) => whole_of_text(bytes),
+        Value::Member(inner) => strict_whole(inner),
+        other => strict_whole(other),
+    }
+}
+
+/// Digits with an optional sign, single underscores between them, `.0` behind, space around.
+fn whole_of_text(bytes: &[u8]) -> Option<i128> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    let (integer, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = integer.strip_prefix(['+', '-']).unwrap_or(integer);
+    let grouped = digits
+        .split('_')
+        .all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
+    let zeros_only = !fraction.is_empty() && fraction.bytes().all(|byte| byte == b'0');
+    if grouped && zeros_only {
+        integer.replace('_', "").parse().ok()
+    } else {
+        None
+    }
+}
+
+fn flag_of_text(bytes: &[u8]) -> Option<bool> {
+    const YES: [&str; 6] = ["1", "on", "t", "true", "y", "yes"];
+    const NO: [&str; 6] = ["0", "off", "f", "false", "n", "no"];
+    let text = std::str::from_utf8(bytes).ok()?;
+    let is_one_of = |words: [&str; 6]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
+    if is_one_of(YES) {
+        Some(true)
+    } else if is_one_of(NO) {
+        Some(false)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,90 @@
+//! What can be wrong with a configuration.
+
+use std::fmt;
+
+/// Where in a configuration a value stands: `max_retries`, or `tool_overrides["search"].jitter`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    tool: Option<String>,
+    key: &'static str,
+    index: Option<usize>,
+}
+
+impl Place {
+    /// A key of the base configuration, or of the overrides of `tool`.
+    #[must_use]
+    pub(crate) fn new(tool: Option<&[u8]>, key: &'static str) -> Self {
+        Self {
+            tool: tool.map(|name| String::from_utf8_lossy(name).into_owned()),
+            key,
+            index: None,
+        }
+    }
+
+    /// The item at `index`, counted from 0.
+    #[must_use]
+    pub(crate) fn item(&self, index: usize) -> Self {
+        Self {
+            index: Some(index),
+            ..self.clone()
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.tool {
+            // Debug formatting escapes line breaks: a tool's name cannot forge a log line.
+            Some(tool) => write!(
+                out,
+                "tool_overrides[{:?}].{}",
+                crate::value::shortened(tool),
+                self.key
+            )?,
+            None => out.write_str(self.key)?,
+        }
+        match self.index {
+            Some(index) => write!(out, "[{index}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why a configuration was refused.
+///
+/// Each message is one line: where, what was given, what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The configuration is not a mapping.
+    #[error("config: {given} given; allowed: a mapping of settings")]
+    NotAMapping {
+        /// What was there instead.
+        given: String,
+    },
+    /// A value has the wrong type or is out of range.
+    #[error("{place}: {given} given; allowed: {allowed}")]
+    Value {
+        /// Where it stands.
+        place: Place,
+        /// The value as it was given.
+        given: String,
+        /// What the rule takes.
+        allowed: String,
+    },
+    /// A key of `tool_overrides` or of one tool's overrides is no name.
+    #[error("{within}: key {given} given; allowed: text keys")]
+    Key {
+        /// The mapping that holds the key.
+        within: String,
+        /// The key as it was given.
+        given: String,
+    },
+    /// The overrides of one tool are not a mapping.
+    #[error("tool_overrides[{tool:?}]: {given} given; allowed: a mapping of settings")]
+    Overrides {
+        /// The tool.
+        tool: String,
+        /// What was there instead.
+        given: String,
+    },
+}

@@ -1,0 +1,595 @@
+//! Reads the two signals out of a text that may be JSON.
+//!
+//! The judge of what is JSON is Python's `json.loads`, which the hybrid calls: it takes NaN and
+//! Infinity, lone surrogate escapes and integers of any size, and of duplicate keys the last one
+//! wins. This reader takes and refuses the same texts, but builds nothing: it walks the text once,
+//! without recursion, and remembers the two keys of the outermost object.
+//!
+//! Where `json.loads` can raise something other than "not JSON" (nesting too deep, integers of
+//! too many digits, both by limits that a process may move), the reader answers
+//! [`Reading::BeyondLimits`] well before, and leaves the verdict to the caller.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+use crate::failure::{Signals, StatusCode};
+
+/// Nesting from which the reader gives up. Python's own limit is hundreds of levels further.
+pub const MAX_DEPTH: usize = 256;
+/// Digits of an integer from which the reader gives up: the least that Python's own limit
+/// (`sys.set_int_max_str_digits`) can be set to.
+pub const MAX_INTEGER_DIGITS: usize = 640;
+
+/// What a text turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// A JSON object, and its signals.
+    Object(Signals),
+    /// No JSON, JSON but no object, or an object that gives no signal.
+    Nothing,
+    /// Nested deeper than [`MAX_DEPTH`] or with an integer longer than [`MAX_INTEGER_DIGITS`].
+    BeyondLimits,
+}
+
+/// Reads `text` as `json.loads` would.
+///
+/// # Examples
+///
+/// ```
+/// use retry_core::text::{Reading, read};
+///
+/// let Reading::Object(signals) = read(r#"{"status_code": 503, "latency": NaN}"#) else {
+///     panic!("an object");
+/// };
+/// assert!(signals.status.is_some());
+/// assert_eq!(read("HTTP 503"), Reading::Nothing);
+/// ```
+#[must_use]
+pub fn read(text: &str) -> Reading {
+    if !may_hold_a_signal(text.as_bytes()) {
+        return Reading::Nothing;
+    }
+    let mut reader = Reader {
+        bytes: text.as_bytes(),
+        at: 0,
+    };
+    match reader.outermost_object() {
+        Ok(signals) => Reading::Object(signals),
+        Err(Stop::NotJson) => Reading::Nothing,
+        Err(Stop::BeyondLimits) => Reading::BeyondLimits,
+    }
+}
+
+const ERROR_KEY: &[u8] = b"isError";
+const STATUS_KEY: &[u8] = b"status_code";
+
+static ERROR_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(ERROR_KEY));
+static STATUS_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(STATUS_KEY));
+static ESCAPE_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br"\u00"));
+
+/// Whether the text could hold one of the keys at all; most tool output does not.
+///
+/// INVARIANT: both keys are ASCII letters and underscores, and the only JSON escape that spells
+/// one of those is `\u00..`. A text with neither key nor that escape gives no signal, JSON or not.
+fn may_hold_a_signal(bytes: &[u8]) -> bool {
+    [&ERROR_FINDER, &STATUS_FINDER, &ESCAPE_FINDER]
+        .iter()
+        .any(|finder| finder.find(bytes).is_some())
+}
+
+/// Why reading ended early.
+enum Stop {
+    NotJson,
+    BeyondLimits,
+}
+
+type Step<T> = Result<T, Stop>;
+
+/// What a value was, as far as a signal needs it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scalar {
+    True,
+    False,
+    Integer(StatusCode),
+    /// Any other value: it counts neither as a flag nor as a status.
+    Other,
+}
+
+impl Scalar {
+    /// Python's `isinstance(value, int)`: booleans are integers there.
+    fn as_status(self) -> Option<StatusCode> {
+        match self {
+            Self::True => Some(StatusCode::new(1)),
+            Self::False => Some(StatusCode::new(0)),
+            Self::Integer(code) => Some(code),
+            Self::Other => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Container {
+    Object,
+    Array,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Error,
+    Status,
+    Other,
+}
+
+struct Reader<'t> {
+    bytes: &'t [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn advance(&mut self, by: usize) {
+        // INVARIANT: `at` never exceeds the length by more than a literal; lengths fit usize.
+        self.at = self.at.saturating_add(by);
+    }
+
+    fn take(&mut self, wanted: u8) -> bool {
+        let found = self.peek() == Some(wanted);
+        if found {
+            self.advance(1);
+        }
+        found
+    }
+
+    fn expect(&mut self, wanted: u8) -> Step<()> {
+        if self.take(wanted) {
+            Ok(())
+        } else {
+            Err(Stop::NotJson)
+        }
+    }
+
+    fn take_literal(&mut self, literal: &[u8]) -> bool {
+        let found = self
+            .bytes
+            .get(self.at..)
+            .is_some_and(|rest| rest.starts_with(literal));
+        if found {
+            self.advance(literal.len());
+        }
+        found
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.advance(1);
+        }
+    }
+
+    /// The whole text: one object and nothing but white space around it.
+    fn outermost_object(&mut self) -> Step<Signals> {
+        let mut signals = Signals::default();
+        self.skip_space();
+        self.expect(b'{')?;
+        self.skip_space();
+        if !self.take(b'}') {
+            loop {
+                let key = self.key()?;
+                let value = self.value()?;
+                // The last of duplicate keys wins, also when it takes a signal back.
+                match key {
+                    Key::Error => signals.error = value == Scalar::True,
+                    Key::Status => signals.status = value.as_status(),
+                    Key::Other => {}
+                }
+                self.skip_space();
+                if self.take(b'}') {
+                    break;
+                }
+                self.expect(b',')?;
+                self.skip_space();
+            }
+        }
+        self.skip_space();
+        if self.peek().is_some() {
+            return Err(Stop::NotJson);
+        }
+        Ok(signals)
+    }
+
+    /// A key and the colon behind it, up to the start of the value.
+    fn key(&mut self) -> Step<Key> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let escaped = self.string_rest()?;
+        // INVARIANT: string_rest ends just behind the closing quote.
+        let raw = self
+            .bytes
+            .get(start..self.at.saturating_sub(1))
+            .unwrap_or_default();
+        let key = if escaped {
+            Key::of(&unescaped_ascii(raw))
+        } else {
+            Key::of(raw)
+        };
+        self.skip_space();
+        self.expect(b':')?;
+        Ok(key)
+    }
+
+    /// One value of any depth; containers are walked with a stack of their own.
+    fn value(&mut self) -> Step<Scalar> {
+        let mut open: Vec<Container> = Vec::new();
+        loop {
+            self.skip_space();
+            let scalar = match self.peek() {
+                Some(b'{') => {
+                    check_depth(&open)?;
+                    self.advance(1);
+                    self.skip_space();
+                    if !self.take(b'}') {
+                        open.push(Container::Object);
+                        self.key()?;
+                        continue;
+                    }
+                    Scalar::Other
+                }
+                Some(b'[') => {
+                    check_depth(&open)?;
+                    self.advance(1);
+                    self.skip_space();
+                    if !self.take(b']') {
+                        open.push(Container::Array);
+                        continue;
+                    }
+                    Scalar::Other
+                }
+                _ => self.scalar()?,
+            };
+            if open.is_empty() {
+                return Ok(scalar);
+            }
+            self.close(&mut open)?;
+            if open.is_empty() {
+                return Ok(Scalar::Other);
+            }
+        }
+    }
+
+    /// Behind a value: closes the containers that end here, up to the next value.
+    fn close(&mut self, open: &mut Vec<Container>) -> Step<()> {
+        while let Some(container) = open.last().copied() {
+            self.skip_space();
+            let end = match container {
+                Container::Object => b'}',
+                Container::Array => b']',
+            };
+            if self.take(end) {
+                open.pop();
+                continue;
+            }
+            self.expect(b',')?;
+            if container == Container::Object {
+                self.skip_space();
+                self.key()?;
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    fn scalar(&mut self) -> Step<Scalar> {
+        if self.take(b'"') {
+            self.string_rest()?;
+            return Ok(Scalar::Other);
+        }
+        for (literal, scalar) in [
+            (b"true".as_slice(), Scalar::True),
+            (b"false", Scalar::False),
+            (b"null", Scalar::Other),
+            (b"NaN", Scalar::Other),
+            (b"Infinity", Scalar::Other),
+            (b"-Infinity", Scalar::Other),
+        ] {
+            if self.take_literal(literal) {
+                return Ok(scalar);
+            }
+        }
+        self.number()
+    }
+
+    fn number(&mut self) -> Step<Scalar> {
+        let start = self.at;
+        self.take(b'-');
+        let digits = if self.take(b'0') {
+            1
+        } else {
+            self.skip_digits()?
+        };
+        let mut whole = true;
+        if self.take(b'.') {
+            self.skip_digits()?;
+            whole = false;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.advance(1);
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.advance(1);
+            }
+            self.skip_digits()?;
+            whole = false;
+        }
+        if !whole {
+            return Ok(Scalar::Other);
+        }
+        if digits > MAX_INTEGER_DIGITS {
+            return Err(Stop::BeyondLimits);
+        }
+        let text = self.bytes.get(start..self.at).unwrap_or_default();
+        let code = std::str::from_utf8(text)
+            .ok()
+            .and_then(|number| number.parse().ok())
+            .map_or(StatusCode::OUT_OF_RANGE, StatusCode::new);
+        Ok(Scalar::Integer(code))
+    }
+
+    /// One digit or more; how many.
+    fn skip_digits(&mut self) -> Step<usize> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.advance(1);
+        }
+        match self.at.saturating_sub(start) {
+            0 => Err(Stop::NotJson),
+            digits => Ok(digits),
+        }
+    }
+
+    /// A string behind its opening quote, closing quote included; whether it holds an escape.
+    fn string_rest(&mut self) -> Step<bool> {
+        let mut escaped = false;
+        loop {
+            let Some(byte) = self.peek() else {
+                return Err(Stop::NotJson);
+            };
+            self.advance(1);
+            match byte {
+                b'"' => return Ok(escaped),
+                b'\\' => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                0..=0x1f => return Err(Stop::NotJson),
+                _ => {}
+            }
+        }
+    }
+
+    /// An escape behind its backslash. Surrogates need not be paired.
+    fn escape(&mut self) -> Step<()> {
+        let Some(byte) = self.peek() else {
+            return Err(Stop::NotJson);
+        };
+        self.advance(1);
+        match byte {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
+            b'u' => {
+                for _ in 0..4 {
+                    if !self.peek().is_some_and(|digit| digit.is_ascii_hexdigit()) {
+                        return Err(Stop::NotJson);
+                    }
+                    self.advance(1);
+                }
+                Ok(())
+            }
+            _ => Err(Stop::NotJson),
+        }
+    }
+}
+
+/// Refuses one more level inside `open` where that would be too deep.
+fn check_depth(open: &[Container]) -> Step<()> {
+    // The outermost object and the container that is being entered count as well.
+    if open.len().saturating_add(2) > MAX_DEPTH {
+        return Err(Stop::BeyondLimits);
+    }
+    Ok(())
+}
+
+impl Key {
+    fn of(name: &[u8]) -> Self {
+        match name {
+            ERROR_KEY => Self::Error,
+            STATUS_KEY => Self::Status,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// `raw` with its `\u00xx` escapes of ASCII resolved; any other escape becomes a byte that no
+/// signal's key holds, which is all that comparing with those keys needs.
+fn unescaped_ascii(raw: &[u8]) -> Vec<u8> {
+    const NO_KEY_HAS_THIS: u8 = b'"';
+    let mut name = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((&byte, tail)) = rest.split_first() {
+        if byte != b'\\' {
+            name.push(byte);
+            rest = tail;
+            continue;
+        }
+        let (resolved, behind) = match tail {
+            [b'u', digits @ ..] => {
+                let (code, behind) = digits.split_at_checked(4).unwrap_or((digits, &[]));
+                let resolved = std::str::from_utf8(code)
+                    .ok()
+                    .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+                    .filter(u8::is_ascii);
+                (resolved, behind)
+            }
+            [_, behind @ ..] => (None, behind),
+            [] => (None, tail),
+        };
+        name.push(resolved.unwrap_or(NO_KEY_HAS_THIS));
+        rest = behind;
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signals(text: &str) -> Option<(bool, Option<StatusCode>)> {
+        match read(text) {
+            Reading::Object(signals) => Some((signals.error, signals.status)),
+            Reading::Nothing => None,
+            Reading::BeyondLimits => panic!("{text:.40} is beyond the limits"),
+        }
+    }
+
+    /// The status as JSON readers see it.
+    macro_rules! status {
+        ($code:expr) => {
+            Some(StatusCode::new($code))
+        };
+    }
+
+    #[test]
+    fn both_signals_are_read_from_the_outermost_object() {
+        assert_eq!(
+            signals(r#" {"a": [1, {"isError": false}], "isError": true, "status_code": 503} "#),
+            Some((true, status!(503)))
+        );
+    }
+
+    #[test]
+    fn signals_of_inner_objects_do_not_count() {
+        assert_eq!(
+            signals(r#"{"error": {"isError": true, "status_code": 503}}"#),
+            Some((false, None))
+        );
+    }
+
+    #[test]
+    fn the_last_of_duplicate_keys_wins() {
+        assert_eq!(
+            signals(r#"{"isError": true, "status_code": 503, "isError": 1, "status_code": null}"#),
+            Some((false, None))
+        );
+    }
+
+    #[test]
+    fn what_python_takes_beyond_the_standard_is_taken() {
+        for text in [
+            r#"{"status_code": 503, "latency": NaN}"#,
+            r#"{"status_code": 503, "a": [Infinity, -Infinity]}"#,
+            r#"{"status_code": 503, "a": "\ud800"}"#,
+            r#"{"status_code": 503, "a": 1e999}"#,
+            "{\"status_code\": 503, \"a\": \"\u{7f}\u{2028}\"}",
+            "\t\n\r {\"status_code\":503}\r\n",
+        ] {
+            assert_eq!(signals(text), Some((false, status!(503))), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_python_refuses_is_refused() {
+        for text in [
+            r#"{"isError": true"#,
+            r#"{"isError": true,}"#,
+            r#"{"isError": true} x"#,
+            r#"{"isError": true}{}"#,
+            r#"{"isError": trues}"#,
+            r#"{"isError": +1}"#,
+            r#"{"isError": 01}"#,
+            r#"{"isError": .5}"#,
+            r#"{"isError": 5.}"#,
+            r#"{"isError": 1e}"#,
+            r#"{"isError": -}"#,
+            r#"{"isError": -NaN}"#,
+            r#"{"isError": nan}"#,
+            r#"{"isError": True}"#,
+            r"{'isError': true}",
+            r"{isError: true}",
+            r#"{"isError" true}"#,
+            r#"{"isError": [1, 2,]}"#,
+            r#"{"isError": [1 2]}"#,
+            r#"{"isError": [}"#,
+            r#"{"isError": true, "a": "\x"}"#,
+            r#"{"isError": true, "a": "\u12g4"}"#,
+            "{\"isError\": true, \"a\": \"\n\"}",
+            "{\"isError\": true, \"a\": \"\0\"}",
+            "\u{feff}{\"isError\": true}",
+            "\u{a0}{\"isError\": true}",
+            "[{\"isError\": true}]",
+            "\"isError\"",
+            "isError",
+            "",
+        ] {
+            assert_eq!(read(text), Reading::Nothing, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_integers_and_booleans_are_a_status() {
+        for (value, code) in [
+            ("503", status!(503)),
+            ("-5", status!(-5)),
+            ("-0", status!(0)),
+            ("true", status!(1)),
+            ("false", status!(0)),
+            ("503.0", None),
+            ("5e2", None),
+            ("\"503\"", None),
+            ("null", None),
+            ("[503]", None),
+            ("{}", None),
+            ("2147483648", Some(StatusCode::OUT_OF_RANGE)),
+            (
+                "123456789012345678901234567890",
+                Some(StatusCode::OUT_OF_RANGE),
+            ),
+        ] {
+            let text = format!(r#"{{"status_code": {value}}}"#);
+            assert_eq!(signals(&text), Some((false, code)), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_key_may_be_spelled_with_escapes() {
+        assert_eq!(
+            signals(r#"{"\u0069s\u0045rror": true, "status\u005Fcode": 503}"#),
+            Some((true, status!(503)))
+        );
+        assert_eq!(
+            signals(r#"{"isError\u0000": true, "is\u0145rror": true, "is\nError": true}"#),
+            Some((false, None))
+        );
+    }
+
+    #[test]
+    fn depth_and_digits_beyond_the_limits_are_left_to_the_caller() {
+        let nested = |depth: usize| {
+            format!(
+                r#"{{"isError": true, "a": {}{}}}"#,
+                "[".repeat(depth),
+                "]".repeat(depth)
+            )
+        };
+        assert_eq!(signals(&nested(MAX_DEPTH - 1)), Some((true, None)));
+        assert_eq!(read(&nested(MAX_DEPTH)), Reading::BeyondLimits);
+        let digits = |count: usize| format!(r#"{{"isError": true, "a": {}}}"#, "7".repeat(count));
+        assert_eq!(signals(&digits(MAX_INTEGER_DIGITS)), Some((true, None)));
+        assert_eq!(read(&digits(MAX_INTEGER_DIGITS + 1)), Reading::BeyondLimits);
+    }
+
+    #[test]
+    fn a_float_may_have_any_number_of_digits() {
+        let text = format!(r#"{{"isError": true, "a": 0.{}}}"#, "7".repeat(9_000));
+        assert_eq!(signals(&text), Some((true, None)));
+    }
+}
