@@ -1,0 +1,156 @@
+"""The Rust core behind the plugin.
+
+Delays are whole milliseconds. Every rule cited as BEHAVIOUR or by a ledger id is the published
+hybrid's, or a documented difference from it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, final
+
+from cpex.framework import (
+    PluginContext,
+    ResourcePostFetchPayload,
+    ResourcePostFetchResult,
+    ToolPostInvokePayload,
+    ToolPostInvokeResult,
+)
+
+__version__: Final[str]
+
+DEFAULT_MAX_RETRIES: Final[int]
+DEFAULT_BACKOFF_BASE_MS: Final[int]
+DEFAULT_MAX_BACKOFF_MS: Final[int]
+DEFAULT_RETRY_ON_STATUS: Final[list[int]]
+LARGEST_RETRIES: Final[int]
+LARGEST_DELAY_MS: Final[int]
+SMALLEST_STATUS: Final[int]
+LARGEST_STATUS: Final[int]
+
+class ConfigError(ValueError):
+    """A configuration was refused; one line says where, what was given and what is allowed."""
+
+@final
+class RetryConfig:
+    """A checked configuration: base settings, and the overrides of each tool merged over them."""
+
+    @staticmethod
+    def from_dict(
+        config: Mapping[str, Any] | None, /, *, ceiling: int | None = None
+    ) -> RetryConfig:
+        """Check what an operator wrote.
+
+        Args:
+            config: The settings; None or empty stands for the defaults. It is not changed.
+            ceiling: Upper bound of every ``max_retries``, 0 to 4294967295; None for no bound.
+
+        Raises:
+            ConfigError: The first value that is not allowed.
+        """
+
+    def to_dict(self, tool_name: str | None = None) -> dict[str, Any]:
+        """The settings in force for a tool; None for those of tools without overrides."""
+
+    def to_metadata_dict(self, tool_name: str | None = None) -> dict[str, Any]:
+        """``{"retry_policy": {...}}`` as a result's metadata carries it; a new dict each time."""
+
+    def notices(self) -> list[str]:
+        """What the operator should know: clamped values, unknown keys, a cap below the base."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class RetryPluginCore:
+    """The hooks of the plugin, without cpex's base class.
+
+    All cores of a process share one store of chains. The ceiling of ``max_retries`` is the
+    gateway's ``max_tool_retries`` where a gateway is loaded in the process, else the environment's
+    ``MAX_TOOL_RETRIES``, else there is none.
+
+    Raises:
+        ConfigError: A setting, ``MAX_TOOL_RETRIES`` or ``RETRY_MAX_CHAINS`` is wrong.
+    """
+
+    def __new__(cls, config: Mapping[str, Any] | None = None, /) -> RetryPluginCore: ...
+    def tool_post_invoke(
+        self,
+        payload: ToolPostInvokePayload,
+        context: PluginContext,
+        extensions: Any = None,
+    ) -> ToolPostInvokeResult:
+        """Decide whether the call is retried.
+
+        Args:
+            payload: ``name`` is the tool, ``result`` any object; only a dict (of any subclass) can
+                be a failure. The payload is not changed.
+            context: ``global_context.request_id`` ties the attempts of one call together.
+            extensions: With a non-empty ``request.trace_id`` the metadata also carries
+                ``{"retry_with_backoff": {"retry_count", "retry_delay_ms"}}`` (ledger:
+                trace-metrics).
+
+        Returns:
+            ``retry_delay_ms`` 0 for no retry, else the wait; ``metadata`` the tool's policy.
+
+        Raises:
+            Exception: What the payload's own objects raise while they are read.
+        """
+
+    def resource_post_fetch(
+        self,
+        _payload: ResourcePostFetchPayload | None = None,
+        _context: PluginContext | None = None,
+    ) -> ResourcePostFetchResult:
+        """The base policy as metadata; never a retry."""
+
+    def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, Any] | None:
+        """The declared policy with its retries bounded by ``ceiling``.
+
+        Returns:
+            ``{"kind", "maxRetries", "backoffBaseMs", "maxBackoffMs", "retryOnStatus", "jitter"}``,
+            or None for a tool whose text content is checked.
+        """
+
+    def metadata_of(self, payload: object, /) -> dict[str, Any]:
+        """The metadata of a result of the payload's tool, or the base where it has no name.
+
+        Does not raise, whatever the payload is.
+        """
+
+    def notices(self) -> list[str]:
+        """See :meth:`RetryConfig.notices`."""
+
+def set_clock(clock: Callable[[], float] | None, /) -> None:
+    """Put a clock in place of the monotonic one: seconds, not negative. None puts it back.
+
+    For replay and tests. It holds for the whole process, because the chains do.
+    """
+
+def set_random(source: Callable[[], float] | None, /) -> None:
+    """Put a source of draws from [0, 1) in place of the random one. None puts it back."""
+
+def clear_state() -> None:
+    """Forget every chain of the process."""
+
+def set_max_chains(most: int, /) -> None:
+    """Bound the live chains (at least 1); beyond it the oldest goes (ledger: bounded-state)."""
+
+def live_chains() -> int:
+    """Chains held, expired ones that no call has met yet included."""
+
+def evicted_chains() -> int:
+    """Chains dropped for want of room since the process began."""
+
+def internal_errors() -> int:
+    """Errors that the plugin turned into "no retry" since the process began."""
+
+def record_internal_error(hook: str, error: BaseException, /) -> str | None:
+    """Count an internal error of a hook.
+
+    Returns:
+        The cause on one line, where it is the first of this type in this hook; else None.
+    """
+
+def first_time(message: str, /) -> bool:
+    """Whether this process sees the message for the first time. A bounded number is kept."""
+
+def panic_for_tests() -> None:
+    """Panic inside the core with its lock held. Only for tests of the guards."""

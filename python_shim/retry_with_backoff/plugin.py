@@ -1,0 +1,68 @@
+"""The cpex plugin: hands every hook to the Rust core and lets none of its errors out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from cpex.framework import Plugin, PluginConfig, ResourcePostFetchResult, ToolPostInvokeResult
+
+from retry_with_backoff._core import RetryPluginCore, first_time, record_internal_error
+
+if TYPE_CHECKING:
+    from cpex.framework import PluginContext, ResourcePostFetchPayload, ToolPostInvokePayload
+
+log = logging.getLogger("retry_with_backoff")
+
+# These end the task that runs the hook; they are no errors of the core.
+CONTROL_FLOW = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+
+
+class RetryWithBackoffPlugin(Plugin):
+    """Retries failing tool calls; cpex kind ``retry_with_backoff.RetryWithBackoffPlugin``.
+
+    Args:
+        config: The plugin's configuration; its ``config`` holds the settings.
+
+    Raises:
+        ConfigError: A setting is wrong. One line says where, what was given, what is allowed.
+    """
+
+    def __init__(self, config: PluginConfig) -> None:
+        super().__init__(config)
+        self._core = RetryPluginCore(config.config)
+        for notice in filter(first_time, self._core.notices()):
+            log.warning("%s", notice)
+
+    async def tool_post_invoke(
+        self, payload: ToolPostInvokePayload, context: PluginContext, extensions: Any = None
+    ) -> ToolPostInvokeResult:
+        """Say whether the call is retried: ``retry_delay_ms`` > 0 is the wait before the retry."""
+        try:
+            return self._core.tool_post_invoke(payload, context, extensions)
+        except BaseException as error:  # a Rust panic is no Exception
+            _report("tool_post_invoke", error)
+            return ToolPostInvokeResult(metadata=self._core.metadata_of(payload))
+
+    async def resource_post_fetch(
+        self, payload: ResourcePostFetchPayload, context: PluginContext
+    ) -> ResourcePostFetchResult:
+        """Put the base policy into the metadata; a resource is never retried."""
+        try:
+            return self._core.resource_post_fetch(payload, context)
+        except BaseException as error:  # a Rust panic is no Exception
+            _report("resource_post_fetch", error)
+            return ResourcePostFetchResult()
+
+    def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, Any] | None:
+        """Return the gateway's own form of the policy; None for a tool whose text is checked."""
+        return self._core.to_rust_native_policy(tool_name, ceiling)
+
+
+def _report(hook: str, error: BaseException) -> None:
+    """Count an internal error and log its first of a kind; pass on what ends the task."""
+    if isinstance(error, CONTROL_FLOW):
+        raise error
+    if cause := record_internal_error(hook, error):
+        log.error('internal error, decided "no retry": %s', cause, exc_info=error)

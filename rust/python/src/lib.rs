@@ -1,0 +1,37 @@
+//! The extension module `retry_with_backoff._core`.
+//!
+//! It reads Python payloads, calls [`retry_core`], builds cpex results and maps errors. No rule
+//! about retries lives here.
+
+mod config;
+mod errors;
+mod payload;
+mod plugin_core;
+mod process;
+mod results;
+mod value;
+
+/// The extension module. Its public surface is typed and documented in `_core.pyi`.
+#[pyo3::pymodule(gil_used = true)]
+mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::config::PyRetryConfig;
+    #[pymodule_export]
+    use crate::errors::ConfigError;
+    #[pymodule_export]
+    use crate::plugin_core::RetryPluginCore;
+    #[pymodule_export]
+    use crate::process::{
+        clear_state, evicted_chains, first_time, internal_errors, live_chains, panic_for_tests,
+        record_internal_error, set_clock, set_max_chains, set_random,
+    };
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        crate::config::add_limits(module)?;
+        crate::process::reseed_after_fork(module)
+    }
+}

@@ -1,0 +1,259 @@
+//! Reads what a hook is given.
+//!
+//! A result may come in any dict subclass, some of which keep nothing in their own storage (the
+//! `CopyOnWriteDict` of cpex up to 0.1.2): only an exact dict is read directly, everything else
+//! through its `get`. Nothing here writes to a payload, and `get` adds no key to a `defaultdict`.
+
+use std::borrow::Cow;
+
+use pyo3::exceptions::{PyException, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString};
+use retry_core::{Content, ContentItem, Finding, Outcome, Signals, StatusCode, Structured};
+
+use crate::errors::not_text;
+use crate::value::name_bytes;
+
+/// A tool's name and the id of its request.
+pub(crate) struct Names<'py> {
+    tool: Bound<'py, PyString>,
+    request_id: Bound<'py, PyString>,
+}
+
+impl<'py> Names<'py> {
+    /// The names of one call of `tool_post_invoke`.
+    ///
+    /// # Errors
+    ///
+    /// A name is missing or no text, which cpex never hands out.
+    pub(crate) fn read(payload: &Bound<'py, PyAny>, context: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let py = payload.py();
+        let request_id = context
+            .getattr(intern!(py, "global_context"))?
+            .getattr(intern!(py, "request_id"))?;
+        Ok(Self {
+            tool: tool_name(payload)?,
+            request_id: request_id
+                .cast_into()
+                .map_err(|error| not_text("request_id", &error.into_inner()))?,
+        })
+    }
+
+    /// The tool's name as bytes.
+    pub(crate) fn tool(&self) -> PyResult<Cow<'_, [u8]>> {
+        name_bytes(&self.tool)
+    }
+
+    /// The request's id as bytes.
+    pub(crate) fn request_id(&self) -> PyResult<Cow<'_, [u8]>> {
+        name_bytes(&self.request_id)
+    }
+}
+
+/// The name of the tool that a payload belongs to.
+pub(crate) fn tool_name<'py>(payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+    payload
+        .getattr(intern!(payload.py(), "name"))?
+        .cast_into()
+        .map_err(|error| not_text("payload.name", &error.into_inner()))
+}
+
+/// Whether the call is traced: `extensions.request.trace_id` is a text that is not empty.
+pub(crate) fn is_traced(extensions: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    let Some(extensions) = extensions else {
+        return Ok(false);
+    };
+    let py = extensions.py();
+    let Some(request) = extensions.getattr_opt(intern!(py, "request"))? else {
+        return Ok(false);
+    };
+    let trace_id = request.getattr_opt(intern!(py, "trace_id"))?;
+    Ok(match trace_id.as_ref().map(Bound::cast::<PyString>) {
+        Some(Ok(trace_id)) => !trace_id.is_empty()?,
+        _ => false,
+    })
+}
+
+/// What a result says outside its content.
+///
+/// # Errors
+///
+/// Whatever a dict subclass raises from its `get`.
+pub(crate) fn outcome(result: &Bound<'_, PyAny>) -> PyResult<Outcome> {
+    if !is_dict(result)? {
+        return Ok(Outcome::NO_RESULT);
+    }
+    let py = result.py();
+    let error = is_true(result, intern!(py, "isError"))?;
+    let structured = match get(result, intern!(py, "structuredContent"))? {
+        None => Structured::Absent,
+        Some(object) if is_dict(&object)? => Structured::Object(signals(&object)?),
+        Some(_) => Structured::Opaque,
+    };
+    Ok(Outcome { error, structured })
+}
+
+fn signals(object: &Bound<'_, PyAny>) -> PyResult<Signals> {
+    let py = object.py();
+    Ok(Signals {
+        error: is_true(object, intern!(py, "isError"))?,
+        status: get(object, intern!(py, "status_code"))?
+            .as_ref()
+            .and_then(status_code),
+    })
+}
+
+/// An integer, a boolean included; nothing that merely offers itself as one.
+fn status_code(value: &Bound<'_, PyAny>) -> Option<StatusCode> {
+    value.is_instance_of::<PyInt>().then(|| {
+        value
+            .extract::<i64>()
+            .map_or(StatusCode::OUT_OF_RANGE, StatusCode::new)
+    })
+}
+
+/// Whether the value is the object `True`: no truthy value, no boolean of another library.
+fn is_true(mapping: &Bound<'_, PyAny>, key: &Bound<'_, PyString>) -> PyResult<bool> {
+    Ok(get(mapping, key)?.is_some_and(|value| value.is(PyBool::new(mapping.py(), true))))
+}
+
+/// `mapping.get(key)`; `None` where it is missing or None.
+fn get<'py>(
+    mapping: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let value = match mapping.cast_exact::<PyDict>() {
+        Ok(dict) => dict.get_item(key)?,
+        Err(_) => Some(mapping.call_method1(intern!(mapping.py(), "get"), (key,))?),
+    };
+    Ok(value.filter(|value| !value.is_none()))
+}
+
+/// Python's `isinstance(object, dict)`, which an object can also claim through `__class__`.
+fn is_dict(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if object.is_instance_of::<PyDict>() {
+        return Ok(true);
+    }
+    if object.is_none() || object.is_exact_instance_of::<PyString>() {
+        return Ok(false);
+    }
+    object.is_instance(&object.py().get_type::<PyDict>())
+}
+
+/// The content of a result, read only when the core asks for it.
+pub(crate) struct ResultContent<'a, 'py> {
+    result: &'a Bound<'py, PyAny>,
+    error: Option<PyErr>,
+}
+
+impl<'a, 'py> ResultContent<'a, 'py> {
+    /// The content of `result`.
+    pub(crate) fn new(result: &'a Bound<'py, PyAny>) -> Self {
+        Self {
+            result,
+            error: None,
+        }
+    }
+
+    /// What reading it raised.
+    ///
+    /// # Errors
+    ///
+    /// Whatever a hostile container raised.
+    pub(crate) fn finish(self) -> PyResult<()> {
+        self.error.map_or(Ok(()), Err)
+    }
+
+    fn walk(&self, examine: &mut dyn FnMut(ContentItem<'_>) -> Finding) -> PyResult<bool> {
+        let py = self.result.py();
+        let Some(content) = get(self.result, intern!(py, "content"))? else {
+            return Ok(false);
+        };
+        if let Ok(items) = content.cast_exact::<PyList>() {
+            for item in items {
+                if item_fails(&item, examine)? {
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        }
+        let items = match content.try_iter() {
+            Ok(items) => items,
+            // Ledger: content-shape. What cannot be walked gives no signal.
+            Err(error) if error.is_instance_of::<PyTypeError>(py) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        for item in items {
+            if item_fails(&item?, examine)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Content for ResultContent<'_, '_> {
+    fn any_failure(&mut self, examine: &mut dyn FnMut(ContentItem<'_>) -> Finding) -> bool {
+        self.walk(examine).unwrap_or_else(|error| {
+            self.error = Some(error);
+            false
+        })
+    }
+}
+
+fn item_fails(
+    item: &Bound<'_, PyAny>,
+    examine: &mut dyn FnMut(ContentItem<'_>) -> Finding,
+) -> PyResult<bool> {
+    if !is_dict(item)? {
+        return Ok(false);
+    }
+    let py = item.py();
+    let Some(kind) = get(item, intern!(py, "type"))? else {
+        return Ok(false);
+    };
+    let finding = match kind.cast_exact::<PyString>().map(|kind| kind.to_str()) {
+        Ok(Ok("image" | "audio")) => examine(ContentItem::Image),
+        Ok(Ok("resource" | "resource_link")) => examine(ContentItem::Resource),
+        _ if kind.ne(intern!(py, "text"))? => Finding::Clear,
+        _ => match get(item, intern!(py, "text"))? {
+            Some(text) => text_finding(&text, examine)?,
+            None => Finding::Clear,
+        },
+    };
+    Ok(finding == Finding::Failure)
+}
+
+fn text_finding(
+    text: &Bound<'_, PyAny>,
+    examine: &mut dyn FnMut(ContentItem<'_>) -> Finding,
+) -> PyResult<Finding> {
+    if let Ok(string) = text.cast::<PyString>() {
+        if let Ok(utf8) = string.to_str() {
+            let finding = examine(ContentItem::Text(utf8));
+            if finding != Finding::Unread {
+                return Ok(finding);
+            }
+        }
+    } else if !text.is_instance_of::<PyBytes>() && !text.is_instance_of::<PyByteArray>() {
+        return Ok(Finding::Clear);
+    }
+    Ok(examine(ContentItem::Read(second_reading(text)?)))
+}
+
+/// What Python's own `json.loads` makes of a text that the core leaves alone.
+///
+/// It is the judge of what is JSON, so it has the last word on byte strings, lone surrogates and
+/// texts near its limits. Whatever it raises skips the text (ledger: text-raises).
+fn second_reading(text: &Bound<'_, PyAny>) -> PyResult<Option<Signals>> {
+    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = text.py();
+    match LOADS.import(py, "json", "loads")?.call1((text,)) {
+        Ok(parsed) if parsed.is_instance_of::<PyDict>() => signals(&parsed).map(Some),
+        Ok(_) => Ok(None),
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,102 @@
+//! `RetryPluginCore`: the hooks of the plugin.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use retry_core::Engine;
+
+use crate::payload::{Names, ResultContent, is_traced, outcome, tool_name};
+use crate::value::name_bytes;
+use crate::{config, process, results};
+
+/// See `_core.pyi`.
+#[pyclass(frozen, module = "retry_with_backoff")]
+pub(crate) struct RetryPluginCore {
+    engine: Engine,
+}
+
+#[pymethods]
+impl RetryPluginCore {
+    #[new]
+    #[pyo3(signature = (config=None, /))]
+    fn new(py: Python<'_>, config: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        process::apply_max_chains()?;
+        let config = config::read(config, process::ceiling(py)?)?;
+        Ok(Self {
+            engine: Engine::new(config),
+        })
+    }
+
+    #[pyo3(signature = (payload, context, extensions=None))]
+    fn tool_post_invoke<'py>(
+        &self,
+        py: Python<'py>,
+        payload: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        extensions: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let names = Names::read(payload, context)?;
+        let (tool, request_id) = (names.tool()?, names.request_id()?);
+        let result = payload.getattr(pyo3::intern!(py, "result"))?;
+        let mut items = ResultContent::new(&result);
+        let judgement = self.engine.judge(&tool, &outcome(&result)?, &mut items);
+        items.finish()?;
+        let draw = if judgement.needs_draw() {
+            process::draw(py)?
+        } else {
+            0
+        };
+        let now = process::now(py)?;
+        // INVARIANT: no Python code runs while the store is locked.
+        let decision = process::store().with(|store| {
+            self.engine
+                .settle(&judgement, &request_id, store, now, draw)
+        });
+        let metadata = results::metadata_of(py, judgement.policy())?;
+        if is_traced(extensions)? {
+            results::add_trace(&metadata, &decision)?;
+        }
+        results::tool_result(&metadata, decision.retry_delay_ms())
+    }
+
+    #[pyo3(signature = (_payload=None, _context=None))]
+    fn resource_post_fetch<'py>(
+        &self,
+        py: Python<'py>,
+        _payload: Option<&Bound<'py, PyAny>>,
+        _context: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        results::resource_result(&results::metadata_of(py, self.engine.config().base())?)
+    }
+
+    fn to_rust_native_policy<'py>(
+        &self,
+        py: Python<'py>,
+        tool_name: &Bound<'py, PyString>,
+        ceiling: i64,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        self.engine
+            .native_policy(&name_bytes(tool_name)?, ceiling)
+            .map(|policy| results::native_policy(py, &policy))
+            .transpose()
+    }
+
+    #[pyo3(signature = (payload, /))]
+    fn metadata_of<'py>(&self, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        let config = self.engine.config();
+        let name = tool_name(payload).ok();
+        let policy = match name.as_ref().map(name_bytes) {
+            Some(Ok(tool)) => config.policy(&tool),
+            _ => config.base(),
+        };
+        results::metadata_of(payload.py(), policy)
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.engine
+            .config()
+            .notices()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+}

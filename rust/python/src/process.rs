@@ -1,0 +1,280 @@
+//! What all plugin objects of the process share: chains, clock, random source, counters.
+//!
+//! The gateway rebuilds its plugin objects every 30 seconds, so nothing that a chain needs may
+//! live in one. This is the one module that reads the clock, the environment and entropy.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::hash::RandomState;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::IntoPyDict;
+use rand::rngs::{SmallRng, SysRng};
+use rand::{Rng, SeedableRng};
+use retry_core::state::DEFAULT_MAX_CHAINS;
+use retry_core::{SharedStore, StateStore};
+
+use crate::errors::refused_setting;
+
+/// Environment variable that bounds the number of live chains.
+const MAX_CHAINS_VARIABLE: &str = "RETRY_MAX_CHAINS";
+/// Environment variable with the ceiling of retries where no gateway is loaded.
+const CEILING_VARIABLE: &str = "MAX_TOOL_RETRIES";
+/// The gateway's module of settings.
+const GATEWAY_SETTINGS: &str = "mcpgateway.config";
+/// Distinct messages that are remembered as already logged.
+const REMEMBERED_MESSAGES: usize = 1_024;
+/// How much of an error's message is shown.
+const SHOWN_CHARS: usize = 300;
+
+static STORE: LazyLock<SharedStore<RandomState>> =
+    LazyLock::new(|| SharedStore::new(StateStore::new(DEFAULT_MAX_CHAINS, RandomState::new())));
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+static CLOCK: Replaceable = Replaceable::new();
+static RANDOM: Replaceable = Replaceable::new();
+static INTERNAL_ERRORS: AtomicU64 = AtomicU64::new(0);
+static MESSAGES: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+/// How often this process is a fork of the one that loaded the module.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// The chains of the process.
+pub(crate) fn store() -> &'static SharedStore<RandomState> {
+    &STORE
+}
+
+/// A source that a test or a replay may put a Python callable in place of.
+struct Replaceable {
+    /// Spares the lock in normal operation.
+    is_replaced: AtomicBool,
+    source: Mutex<Option<Py<PyAny>>>,
+}
+
+impl Replaceable {
+    const fn new() -> Self {
+        Self {
+            is_replaced: AtomicBool::new(false),
+            source: Mutex::new(None),
+        }
+    }
+
+    fn replace(&self, source: Option<Py<PyAny>>) {
+        self.is_replaced.store(source.is_some(), Ordering::Release);
+        let before = std::mem::replace(
+            &mut *self.source.lock().unwrap_or_else(PoisonError::into_inner),
+            source,
+        );
+        // Dropped behind the lock: a destructor may run Python code.
+        drop(before);
+    }
+
+    /// The number that the replacement gives; `None` where there is none.
+    fn call(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        if !self.is_replaced.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let source = self
+            .source
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|source| source.clone_ref(py));
+        source
+            .map(|source| source.call0(py)?.extract(py))
+            .transpose()
+    }
+}
+
+/// Monotonic time since a fixed moment of the process, or what the replaced clock says.
+pub(crate) fn now(py: Python<'_>) -> PyResult<Duration> {
+    match CLOCK.call(py)? {
+        None => Ok(EPOCH.elapsed()),
+        Some(seconds) => Duration::try_from_secs_f64(seconds)
+            .map_err(|error| PyValueError::new_err(format!("clock: {seconds}: {error}"))),
+    }
+}
+
+/// 64 uniform random bits, or what the replaced source makes of them.
+pub(crate) fn draw(py: Python<'_>) -> PyResult<u64> {
+    thread_local! {
+        /// The generator of this thread, and the fork it was seeded in.
+        static GENERATOR: RefCell<Option<(u64, SmallRng)>> = const { RefCell::new(None) };
+    }
+    if let Some(fraction) = RANDOM.call(py)? {
+        return bits_of(fraction);
+    }
+    let fork = FORKS.load(Ordering::Relaxed);
+    GENERATOR.with_borrow_mut(|generator| {
+        if let Some((seeded_in, generator)) = generator
+            && *seeded_in == fork
+        {
+            return Ok(generator.next_u64());
+        }
+        let mut fresh = SmallRng::try_from_rng(&mut SysRng)
+            .map_err(|error| PyValueError::new_err(format!("no entropy: {error}")))?;
+        let bits = fresh.next_u64();
+        *generator = Some((fork, fresh));
+        Ok(bits)
+    })
+}
+
+/// The top 53 bits of a draw from `fraction` in [0, 1), as `random.random()` gives it.
+fn bits_of(fraction: f64) -> PyResult<u64> {
+    const STEPS: f64 = 9_007_199_254_740_992.0;
+    let steps = (fraction * STEPS).floor();
+    if (0.0..STEPS).contains(&steps)
+        && let Some(whole) = retry_core::value::whole_of(steps)
+        && let Ok(bits) = u64::try_from(whole)
+    {
+        return Ok(bits << 11);
+    }
+    Err(PyValueError::new_err(format!(
+        "random source: {fraction} given; allowed: from 0 to below 1"
+    )))
+}
+
+/// The gateway's bound on retries: of the gateway in this process, else of the environment.
+pub(crate) fn ceiling(py: Python<'_>) -> PyResult<Option<u32>> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let gateway = modules.call_method1("get", (GATEWAY_SETTINGS,))?;
+    let loaded = if gateway.is_none() {
+        None
+    } else {
+        gateway
+            .getattr_opt("settings")?
+            .map(|settings| settings.getattr_opt("max_tool_retries"))
+            .transpose()?
+            .flatten()
+    };
+    if let Some(bound) = loaded {
+        return bound.extract().map(Some).map_err(|_| {
+            let given = bound.to_string();
+            refused_setting(
+                "mcpgateway.config.settings.max_tool_retries",
+                &given,
+                ALLOWED_BOUND,
+            )
+        });
+    }
+    from_environment(CEILING_VARIABLE)
+}
+
+const ALLOWED_BOUND: &str = "an integer from 0 to 4294967295";
+
+/// A number from the environment; a blank variable counts as not set.
+fn from_environment(variable: &str) -> PyResult<Option<u32>> {
+    let Some(given) = std::env::var_os(variable) else {
+        return Ok(None);
+    };
+    let given = given.to_string_lossy();
+    match given.trim() {
+        "" => Ok(None),
+        number => number
+            .parse()
+            .map(Some)
+            .map_err(|_| refused_setting(variable, &format!("{given:?}"), ALLOWED_BOUND)),
+    }
+}
+
+/// Applies the bound of the environment to the number of live chains.
+pub(crate) fn apply_max_chains() -> PyResult<()> {
+    if let Some(bound) = from_environment(MAX_CHAINS_VARIABLE)? {
+        STORE.with(|store| store.set_max_chains(bound));
+    }
+    Ok(())
+}
+
+/// Has every worker that is forked off draw its own jitter (ledger: fork-jitter).
+pub(crate) fn reseed_after_fork(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let os = py.import("os")?;
+    if let Some(register) = os.getattr_opt("register_at_fork")? {
+        let hook = pyo3::wrap_pyfunction!(after_fork, module)?;
+        let arguments = [("after_in_child", hook)].into_py_dict(py)?;
+        register.call((), Some(&arguments))?;
+    }
+    Ok(())
+}
+
+#[pyfunction]
+fn after_fork() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+#[pyfunction]
+#[pyo3(signature = (clock, /))]
+pub(crate) fn set_clock(clock: Option<Py<PyAny>>) {
+    CLOCK.replace(clock);
+}
+
+#[pyfunction]
+#[pyo3(signature = (source, /))]
+pub(crate) fn set_random(source: Option<Py<PyAny>>) {
+    RANDOM.replace(source);
+}
+
+#[pyfunction]
+pub(crate) fn clear_state() {
+    STORE.with(StateStore::clear);
+}
+
+#[pyfunction]
+#[pyo3(signature = (most, /))]
+pub(crate) fn set_max_chains(most: u32) {
+    STORE.with(|store| store.set_max_chains(most));
+}
+
+#[pyfunction]
+pub(crate) fn live_chains() -> usize {
+    STORE.with(|store| store.len())
+}
+
+#[pyfunction]
+pub(crate) fn evicted_chains() -> u64 {
+    STORE.with(|store| store.evicted())
+}
+
+#[pyfunction]
+pub(crate) fn internal_errors() -> u64 {
+    INTERNAL_ERRORS.load(Ordering::Relaxed)
+}
+
+#[pyfunction]
+#[pyo3(signature = (hook, error, /))]
+pub(crate) fn record_internal_error(hook: &str, error: &Bound<'_, PyAny>) -> Option<String> {
+    INTERNAL_ERRORS.fetch_add(1, Ordering::Relaxed);
+    let kind = error.get_type().name().map_or_else(
+        |_| "unknown".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    // A hostile exception may raise again when it is shown.
+    let message = error.str().map_or_else(
+        |_| "(no message)".to_owned(),
+        |text| text.to_string_lossy().into_owned(),
+    );
+    // Escaped, so that a message with line breaks cannot forge a log line.
+    let shown: String = message.escape_debug().take(SHOWN_CHARS).collect();
+    first_time(format!("{hook}: {kind}")).then(|| format!("{hook}: {kind}: {shown}"))
+}
+
+#[pyfunction]
+#[pyo3(signature = (message, /))]
+pub(crate) fn first_time(message: String) -> bool {
+    let mut messages = MESSAGES.lock().unwrap_or_else(PoisonError::into_inner);
+    if messages.len() >= REMEMBERED_MESSAGES {
+        messages.clear();
+    }
+    messages.insert(message)
+}
+
+#[pyfunction]
+#[expect(
+    clippy::panic,
+    reason = "the guards against panics need a real one to be tested with"
+)]
+pub(crate) fn panic_for_tests() {
+    STORE.with(|_| panic!("asked for, with the store's lock held"));
+}

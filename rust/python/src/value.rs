@@ -1,0 +1,171 @@
+//! From a Python object to a [`Value`] of the core, without deciding anything about it.
+
+use std::borrow::Cow;
+
+use pyo3::exceptions::PyUnicodeEncodeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{
+    PyBool, PyBytes, PyDict, PyFloat, PyInt, PyMapping, PySequence, PyString, PyTuple, PyType,
+};
+use retry_core::value::{Integer, Value, whole_of};
+
+/// How deep containers are read: statuses of overrides of tools of the configuration. Whatever
+/// lies deeper (a container that holds itself, say) is no valid setting anyway.
+const MAX_DEPTH: usize = 5;
+
+/// A type of the standard library, imported once.
+struct StdType {
+    cell: PyOnceLock<Py<PyType>>,
+    module: &'static str,
+    name: &'static str,
+}
+
+impl StdType {
+    const fn new(module: &'static str, name: &'static str) -> Self {
+        Self {
+            cell: PyOnceLock::new(),
+            module,
+            name,
+        }
+    }
+
+    fn holds(&self, object: &Bound<'_, PyAny>) -> PyResult<bool> {
+        object.is_instance(self.cell.import(object.py(), self.module, self.name)?)
+    }
+}
+
+static DECIMAL: StdType = StdType::new("decimal", "Decimal");
+static FRACTION: StdType = StdType::new("fractions", "Fraction");
+static ENUM: StdType = StdType::new("enum", "Enum");
+static ITERABLE: StdType = StdType::new("collections.abc", "Iterable");
+static BYTE_ARRAY: StdType = StdType::new("builtins", "bytearray");
+
+/// What `object` is, as a configuration value.
+///
+/// # Errors
+///
+/// Whatever the object itself raises while it is read.
+pub(crate) fn value_of(object: &Bound<'_, PyAny>) -> PyResult<Value> {
+    read(object, MAX_DEPTH)
+}
+
+fn read(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
+    if object.is_none() {
+        return Ok(Value::Null);
+    }
+    if let Ok(flag) = object.cast::<PyBool>() {
+        return Ok(Value::Bool(flag.is_true()));
+    }
+    if object.is_instance_of::<PyInt>() {
+        return integer(object);
+    }
+    if let Ok(text) = object.cast::<PyString>() {
+        return Ok(Value::Text(name_bytes(text)?.into_owned()));
+    }
+    if let Ok(bytes) = object.cast::<PyBytes>() {
+        return Ok(Value::Bytes(bytes.as_bytes().to_vec()));
+    }
+    if let Ok(number) = object.cast::<PyFloat>() {
+        return Ok(Value::real(number.value()));
+    }
+    if DECIMAL.holds(object)? || FRACTION.holds(object)? {
+        return ratio(object);
+    }
+    if ENUM.holds(object)? {
+        let inner = read(&object.getattr("value")?, 0)?;
+        return Ok(Value::Member(Box::new(inner)));
+    }
+    if depth > 0
+        && let Some(container) = container(object, depth)?
+    {
+        return Ok(container);
+    }
+    if object.hasattr("__index__")? {
+        return integer(&object.call_method0("__index__")?);
+    }
+    Ok(Value::Other(
+        object.get_type().name()?.to_string_lossy().into_owned(),
+    ))
+}
+
+fn container(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<Value>> {
+    let below = depth.saturating_sub(1);
+    if let Ok(mapping) = object.cast::<PyMapping>() {
+        let mut entries = Vec::new();
+        for entry in mapping.items()?.iter() {
+            let (key, value) = entry
+                .cast_into::<PyTuple>()?
+                .extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+            entries.push((read(&key, 0)?, read(&value, below)?));
+        }
+        return Ok(Some(Value::Map(entries)));
+    }
+    if BYTE_ARRAY.holds(object)? || !ITERABLE.holds(object)? {
+        return Ok(None);
+    }
+    let indexable = object.cast::<PySequence>().is_ok();
+    let items = object
+        .try_iter()?
+        .map(|item| read(&item?, below))
+        .collect::<PyResult<Vec<Value>>>()?;
+    Ok(Some(Value::List { items, indexable }))
+}
+
+fn integer(object: &Bound<'_, PyAny>) -> PyResult<Value> {
+    Ok(Value::Int(match object.extract::<i128>() {
+        Ok(number) => Integer::Small(number),
+        Err(_) => Integer::Huge {
+            negative: object.lt(0)?,
+            // Decimal digits of a huge integer may be refused; hexadecimal ones never are.
+            shown: object.call_method1("__format__", ("#x",))?.extract()?,
+        },
+    }))
+}
+
+/// A decimal or a fraction.
+fn ratio(object: &Bound<'_, PyAny>) -> PyResult<Value> {
+    let approx = object.extract::<f64>().unwrap_or(f64::NAN);
+    let whole = if whole_of(approx).is_some() {
+        let truncated = object.call_method0("__trunc__")?;
+        truncated
+            .eq(object)?
+            .then(|| truncated.extract().ok())
+            .flatten()
+    } else {
+        None
+    };
+    Ok(Value::Real { approx, whole })
+}
+
+/// The bytes of a text: UTF-8, lone surrogates in their three-byte form.
+///
+/// # Errors
+///
+/// None that a string is known to cause.
+pub(crate) fn name_bytes<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, [u8]>> {
+    match text.to_str() {
+        Ok(text) => Ok(text.as_bytes().into()),
+        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(text.py()) => {
+            let encoded = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
+            Ok(encoded.extract::<Vec<u8>>()?.into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The entries of a Python mapping, or the object itself, as a configuration.
+pub(crate) fn config_of(object: Option<&Bound<'_, PyAny>>) -> PyResult<Value> {
+    let Some(object) = object else {
+        return Ok(Value::Null);
+    };
+    if let Ok(settings) = object.cast::<PyDict>() {
+        return value_of(settings);
+    }
+    // An empty configuration of whatever type is the default one, as it is for the hybrid.
+    if object.is_truthy()? {
+        value_of(object)
+    } else {
+        Ok(Value::Null)
+    }
+}
