@@ -130,7 +130,7 @@ pub enum Notice {
         /// Where it stands.
         place: Place,
         /// What was asked for.
-        given: u32,
+        given: String,
         /// What is in force.
         ceiling: u32,
     },
@@ -229,6 +229,7 @@ impl RetryConfig {
         let mut checker = Checker {
             ceiling,
             tool: None,
+            retries_as_written: None,
             notices: &mut config.notices,
         };
         for (name, value) in entries {
@@ -253,6 +254,7 @@ impl RetryConfig {
             let mut checker = Checker {
                 ceiling,
                 tool: Some(tool),
+                retries_as_written: None,
                 notices: &mut config.notices,
             };
             let policy = checker.tool_policy(&config.base, tool, value)?;
@@ -289,6 +291,8 @@ impl RetryConfig {
 struct Checker<'a> {
     ceiling: Option<u32>,
     tool: Option<&'a [u8]>,
+    /// What this mapping says about `max_retries`, for the notice that it was clamped.
+    retries_as_written: Option<String>,
     notices: &'a mut Vec<Notice>,
 }
 
@@ -305,9 +309,11 @@ impl Checker<'_> {
     ) -> Result<(), ConfigError> {
         match setting(name) {
             Some(key::MAX_RETRIES) => {
-                let retries = coerce::lax_retries(value, &self.place(key::MAX_RETRIES))?;
+                let retries =
+                    coerce::lax_retries(value, self.ceiling, &self.place(key::MAX_RETRIES))?;
                 policy.declared_max_retries = retries;
                 policy.max_retries = retries;
+                self.retries_as_written = Some(value.to_string());
             }
             Some(name @ key::BACKOFF_BASE_MS) => {
                 policy.backoff_base_ms = coerce::lax_delay(value, &self.place(name))?;
@@ -347,6 +353,7 @@ impl Checker<'_> {
                 };
                 policy.declared_max_retries = retries;
                 policy.max_retries = retries;
+                self.retries_as_written = Some(value.to_string());
             }
             Some(name @ key::BACKOFF_BASE_MS) => {
                 policy.backoff_base_ms = coerce::strict_delay(value, &self.place(name))?;
@@ -426,7 +433,10 @@ impl Checker<'_> {
         if let Some(ceiling) = self.ceiling.filter(|ceiling| policy.max_retries > *ceiling) {
             self.notices.push(Notice::Clamped {
                 place: self.place(key::MAX_RETRIES),
-                given: policy.declared_max_retries,
+                given: self
+                    .retries_as_written
+                    .take()
+                    .unwrap_or_else(|| policy.declared_max_retries.to_string()),
                 ceiling,
             });
             policy.max_retries = ceiling;

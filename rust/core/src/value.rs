@@ -13,6 +13,9 @@ pub enum Value {
     Null,
     /// A boolean.
     Bool(bool),
+    /// A boolean of another library (numpy's): taken wherever a boolean is, as an integer only
+    /// where floats are taken as well.
+    ForeignBool(bool),
     /// An integer, or an object that offers itself as one (`__index__`).
     Int(Integer),
     /// A number that need not be whole: float, decimal, fraction.
@@ -120,7 +123,7 @@ impl fmt::Display for Value {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => out.write_str("null"),
-            Self::Bool(flag) => write!(out, "{flag}"),
+            Self::Bool(flag) | Self::ForeignBool(flag) => write!(out, "{flag}"),
             Self::Int(Integer::Small(value)) => write!(out, "{value}"),
             Self::Int(Integer::Huge { shown, .. }) => out.write_str(&shortened(shown)),
             Self::Real { approx, .. } => write!(out, "{approx:?}"),
@@ -133,8 +136,14 @@ impl fmt::Display for Value {
                 )
             }
             Self::Member(inner) => write!(out, "an enum member of value {inner}"),
-            Self::List { items, .. } => write!(out, "a list of {} items", items.len()),
-            Self::Map(entries) => write!(out, "a mapping of {} keys", entries.len()),
+            Self::List {
+                items,
+                indexable: true,
+            } => write!(out, "a list of length {}", items.len()),
+            Self::List { items, .. } => {
+                write!(out, "an unordered container of size {}", items.len())
+            }
+            Self::Map(entries) => write!(out, "a mapping of size {}", entries.len()),
             Self::Other(type_name) => write!(out, "an object of type {type_name}"),
         }
     }

@@ -36,7 +36,7 @@ impl StdType {
 }
 
 static DECIMAL: StdType = StdType::new("decimal", "Decimal");
-static FRACTION: StdType = StdType::new("fractions", "Fraction");
+static REAL: StdType = StdType::new("numbers", "Real");
 static ENUM: StdType = StdType::new("enum", "Enum");
 static ITERABLE: StdType = StdType::new("collections.abc", "Iterable");
 static BYTE_ARRAY: StdType = StdType::new("builtins", "bytearray");
@@ -69,13 +69,6 @@ fn read(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     if let Ok(number) = object.cast::<PyFloat>() {
         return Ok(Value::real(number.value()));
     }
-    if DECIMAL.holds(object)? || FRACTION.holds(object)? {
-        return ratio(object);
-    }
-    if ENUM.holds(object)? {
-        let inner = read(&object.getattr("value")?, 0)?;
-        return Ok(Value::Member(Box::new(inner)));
-    }
     if depth > 0
         && let Some(container) = container(object, depth)?
     {
@@ -83,6 +76,16 @@ fn read(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     }
     if object.hasattr("__index__")? {
         return integer(&object.call_method0("__index__")?);
+    }
+    if DECIMAL.holds(object)? || REAL.holds(object)? {
+        return ratio(object);
+    }
+    if let Ok(flag) = object.extract::<bool>() {
+        return Ok(Value::ForeignBool(flag));
+    }
+    if ENUM.holds(object)? {
+        let inner = read(&object.getattr("value")?, 0)?;
+        return Ok(Value::Member(Box::new(inner)));
     }
     Ok(Value::Other(
         object.get_type().name()?.to_string_lossy().into_owned(),
@@ -123,7 +126,7 @@ fn integer(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     }))
 }
 
-/// A decimal or a fraction.
+/// A decimal, a fraction, a float of another library.
 fn ratio(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     let approx = object.extract::<f64>().unwrap_or(f64::NAN);
     let whole = if whole_of(approx).is_some() {

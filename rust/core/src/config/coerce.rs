@@ -8,8 +8,17 @@ use std::num::NonZeroU64;
 use crate::error::{ConfigError, Place};
 use crate::value::{Integer, Value};
 
-pub(super) fn lax_retries(value: &Value, place: &Place) -> Result<u32, ConfigError> {
+pub(super) fn lax_retries(
+    value: &Value,
+    ceiling: Option<u32>,
+    place: &Place,
+) -> Result<u32, ConfigError> {
     lax_whole(value)
+        .map(|number| match ceiling {
+            // The hybrid clamps before it looks at the width.
+            Some(ceiling) if number > i128::from(ceiling) => saturated(number),
+            _ => number,
+        })
         .and_then(narrow)
         .ok_or_else(|| refused(value, place, &format!("an integer from 0 to {}", u32::MAX)))
 }
@@ -72,7 +81,7 @@ pub(super) fn strict_statuses(value: &Value, place: &Place) -> Result<Vec<i32>, 
 
 pub(super) fn lax_flag(value: &Value, place: &Place) -> Result<bool, ConfigError> {
     let flag = match value {
-        Value::Bool(flag) => Some(*flag),
+        Value::Bool(flag) | Value::ForeignBool(flag) => Some(*flag),
         Value::Int(Integer::Small(number))
         | Value::Real {
             whole: Some(number),
@@ -96,7 +105,7 @@ pub(super) fn lax_flag(value: &Value, place: &Place) -> Result<bool, ConfigError
 
 pub(super) fn strict_flag(value: &Value, place: &Place) -> Result<bool, ConfigError> {
     match value {
-        Value::Bool(flag) => Ok(*flag),
+        Value::Bool(flag) | Value::ForeignBool(flag) => Ok(*flag),
         _ => Err(refused(value, place, "true or false")),
     }
 }
@@ -104,7 +113,7 @@ pub(super) fn strict_flag(value: &Value, place: &Place) -> Result<bool, ConfigEr
 /// Whether a number of any sort is above `ceiling`.
 pub(super) fn is_above(value: &Value, ceiling: u32) -> bool {
     match value {
-        Value::Bool(flag) => u32::from(*flag) > ceiling,
+        Value::Bool(flag) | Value::ForeignBool(flag) => u32::from(*flag) > ceiling,
         Value::Int(Integer::Small(number)) => *number > i128::from(ceiling),
         Value::Int(Integer::Huge { negative, .. }) => !negative,
         Value::Real { approx, .. } => *approx > f64::from(ceiling),
@@ -114,7 +123,14 @@ pub(super) fn is_above(value: &Value, ceiling: u32) -> bool {
 
 /// A number above a ceiling as a number of retries; one that is not whole counts as the largest.
 pub(super) fn saturated_retries(value: &Value) -> u32 {
-    lax_whole(value).and_then(narrow).unwrap_or(u32::MAX)
+    lax_whole(value)
+        .map(saturated)
+        .and_then(narrow)
+        .unwrap_or(u32::MAX)
+}
+
+fn saturated(number: i128) -> i128 {
+    number.min(i128::from(u32::MAX))
 }
 
 fn narrow<T: TryFrom<i128>>(number: i128) -> Option<T> {
@@ -146,11 +162,15 @@ fn statuses(
         .collect()
 }
 
-/// The integer a native module takes: no text, no float. A huge one fits no setting.
+/// The integer a native module takes: no text, no float. A huge one becomes the outermost, which
+/// fits no setting either.
 fn strict_whole(value: &Value) -> Option<i128> {
     match value {
         Value::Bool(flag) => Some(i128::from(*flag)),
         Value::Int(Integer::Small(number)) => Some(*number),
+        Value::Int(Integer::Huge { negative, .. }) => {
+            Some(if *negative { i128::MIN } else { i128::MAX })
+        }
         _ => None,
     }
 }
@@ -158,11 +178,15 @@ fn strict_whole(value: &Value) -> Option<i128> {
 fn lax_whole(value: &Value) -> Option<i128> {
     match value {
         Value::Real { whole, .. } => *whole,
+        Value::ForeignBool(flag) => Some(i128::from(*flag)),
         Value::Text(bytes) | Value::Bytes(bytes) => whole_of_text(bytes),
         Value::Member(inner) => strict_whole(inner),
         other => strict_whole(other),
     }
 }
+
+/// Longer numbers are refused as text, as the hybrid refuses them, whatever their value.
+const MAX_DIGITS: usize = 4_300;
 
 /// Digits with an optional sign, single underscores between them, `.0` behind, space around.
 fn whole_of_text(bytes: &[u8]) -> Option<i128> {
@@ -173,8 +197,15 @@ fn whole_of_text(bytes: &[u8]) -> Option<i128> {
         .split('_')
         .all(|group| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit()));
     let zeros_only = !fraction.is_empty() && fraction.bytes().all(|byte| byte == b'0');
-    if grouped && zeros_only {
-        integer.replace('_', "").parse().ok()
+    if grouped && zeros_only && text.len() <= MAX_DIGITS {
+        let digits = integer.replace('_', "");
+        // Too long for 128 bits: the outermost value, as for a huge integer.
+        let outermost = if digits.starts_with('-') {
+            i128::MIN
+        } else {
+            i128::MAX
+        };
+        Some(digits.parse().unwrap_or(outermost))
     } else {
         None
     }
