@@ -1,0 +1,1 @@
+"""What the hybrid does that nobody would guess: one test for each of its rules."""
