@@ -15,6 +15,31 @@ from cpex.framework import (
     ToolPostInvokeResult,
 )
 
+__all__ = [
+    "DEFAULT_BACKOFF_BASE_MS",
+    "DEFAULT_MAX_BACKOFF_MS",
+    "DEFAULT_MAX_RETRIES",
+    "DEFAULT_RETRY_ON_STATUS",
+    "LARGEST_DELAY_MS",
+    "LARGEST_RETRIES",
+    "LARGEST_STATUS",
+    "SMALLEST_STATUS",
+    "ConfigError",
+    "RetryConfig",
+    "RetryPluginCore",
+    "__version__",
+    "clear_state",
+    "evicted_chains",
+    "first_time",
+    "internal_errors",
+    "live_chains",
+    "panic_for_tests",
+    "record_internal_error",
+    "set_clock",
+    "set_max_chains",
+    "set_random",
+]
+
 __version__: Final[str]
 
 DEFAULT_MAX_RETRIES: Final[int]

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from retry_with_backoff import _core
 
 
-def _only_integers(value: Any) -> Any:
+def _only_integers(value: object) -> object:
     """Refuse text and floats where only an integer is taken (a boolean is one)."""
-    if not isinstance(value, Integral):
-        message = f"{value!r:.60} given; allowed: an integer, not as text or float"
-        raise ValueError(message)  # noqa: TRY004  pydantic reports ValueError, not TypeError
-    return value
+    if isinstance(value, Integral):
+        return value
+    message = f"{value!r:.60} given; allowed: an integer, not as text or float"
+    raise ValueError(message)
 
 
-def _only_sequences(value: Any) -> Any:
+def _only_sequences(value: object) -> object:
     """Refuse containers without an order, and text, where a list is taken."""
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
-        message = f"{value!r:.60} given; allowed: a list of integers, no set"
-        raise ValueError(message)  # noqa: TRY004  pydantic reports ValueError, not TypeError
-    return value
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        return cast("Sequence[object]", value)
+    message = f"{value!r:.60} given; allowed: a list of integers, no set"
+    raise ValueError(message)
 
 
 Retries = Annotated[int, Field(ge=0, le=_core.LARGEST_RETRIES)]
@@ -56,11 +56,11 @@ class ToolOverridesModel(BaseModel):
         default=_core.DEFAULT_MAX_BACKOFF_MS,
         description="Longest delay before any retry, in milliseconds.",
     )
-    retry_on_status: Annotated[
-        list[Annotated[Status, Exact]], BeforeValidator(_only_sequences)
-    ] = Field(
-        default_factory=lambda: list(_core.DEFAULT_RETRY_ON_STATUS),
-        description="Status codes that are worth a retry.",
+    retry_on_status: Annotated[list[Annotated[Status, Exact]], BeforeValidator(_only_sequences)] = (
+        Field(
+            default_factory=lambda: list(_core.DEFAULT_RETRY_ON_STATUS),
+            description="Status codes that are worth a retry.",
+        )
     )
     jitter: StrictBool = Field(
         default=True, description="Draw each delay uniformly from 1 ms up to its ceiling."

@@ -9,6 +9,7 @@ mod payload;
 mod plugin_core;
 mod process;
 mod results;
+mod settings;
 mod value;
 
 /// The extension module. Its public surface is typed and documented in `_core.pyi`.

@@ -1,12 +1,13 @@
 //! `RetryPluginCore`: the hooks of the plugin.
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
-use retry_core::Engine;
+use retry_core::{Engine, Verdict};
 
 use crate::payload::{Names, ResultContent, is_traced, outcome, tool_name};
 use crate::value::name_bytes;
-use crate::{config, process, results};
+use crate::{config, process, results, settings};
 
 /// See `_core.pyi`.
 #[pyclass(frozen, module = "retry_with_backoff")]
@@ -19,8 +20,10 @@ impl RetryPluginCore {
     #[new]
     #[pyo3(signature = (config=None, /))]
     fn new(py: Python<'_>, config: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        process::apply_max_chains()?;
-        let config = config::read(config, process::ceiling(py)?)?;
+        if let Some(most) = settings::max_chains(py)? {
+            process::store().with(|store| store.set_max_chains(most));
+        }
+        let config = config::read(config, settings::ceiling(py)?)?;
         Ok(Self {
             engine: Engine::new(config),
         })
@@ -51,6 +54,9 @@ impl RetryPluginCore {
             self.engine
                 .settle(&judgement, &request_id, store, now, draw)
         });
+        if decision.verdict == Verdict::Exhausted {
+            log_exhausted(py, &tool, &request_id, decision.failures)?;
+        }
         let metadata = results::metadata_of(py, judgement.policy())?;
         if is_traced(extensions)? {
             results::add_trace(&metadata, &decision)?;
@@ -99,4 +105,29 @@ impl RetryPluginCore {
             .map(ToString::to_string)
             .collect()
     }
+}
+
+/// Tells the operator that a call has failed for good. Nothing is formatted for nobody.
+fn log_exhausted(py: Python<'_>, tool: &[u8], request_id: &[u8], failures: u32) -> PyResult<()> {
+    static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    const WARNING: u8 = 30;
+    let logger = LOGGER.get_or_try_init(py, || {
+        let logging = py.import("logging")?;
+        let logger = logging.call_method1("getLogger", ("retry_with_backoff",))?;
+        PyResult::Ok(logger.unbind())
+    })?;
+    let logger = logger.bind(py);
+    if logger
+        .call_method1("isEnabledFor", (WARNING,))?
+        .is_truthy()?
+    {
+        // Debug formatting escapes line breaks: a name cannot forge a log line.
+        let line = format!(
+            "tool {:?}, request {:?}: gave up after {failures} failures",
+            String::from_utf8_lossy(tool),
+            String::from_utf8_lossy(request_id),
+        );
+        logger.call_method1("warning", ("%s", line))?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! What all plugin objects of the process share: chains, clock, random source, counters.
 //!
 //! The gateway rebuilds its plugin objects every 30 seconds, so nothing that a chain needs may
-//! live in one. This is the one module that reads the clock, the environment and entropy.
+//! live in one. This is the one module that reads the clock and entropy.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -18,14 +18,6 @@ use rand::{Rng, SeedableRng};
 use retry_core::state::DEFAULT_MAX_CHAINS;
 use retry_core::{SharedStore, StateStore};
 
-use crate::errors::refused_setting;
-
-/// Environment variable that bounds the number of live chains.
-const MAX_CHAINS_VARIABLE: &str = "RETRY_MAX_CHAINS";
-/// Environment variable with the ceiling of retries where no gateway is loaded.
-const CEILING_VARIABLE: &str = "MAX_TOOL_RETRIES";
-/// The gateway's module of settings.
-const GATEWAY_SETTINGS: &str = "mcpgateway.config";
 /// Distinct messages that are remembered as already logged.
 const REMEMBERED_MESSAGES: usize = 1_024;
 /// How much of an error's message is shown.
@@ -134,57 +126,6 @@ fn bits_of(fraction: f64) -> PyResult<u64> {
     Err(PyValueError::new_err(format!(
         "random source: {fraction} given; allowed: from 0 to below 1"
     )))
-}
-
-/// The gateway's bound on retries: of the gateway in this process, else of the environment.
-pub(crate) fn ceiling(py: Python<'_>) -> PyResult<Option<u32>> {
-    let modules = py.import("sys")?.getattr("modules")?;
-    let gateway = modules.call_method1("get", (GATEWAY_SETTINGS,))?;
-    let loaded = if gateway.is_none() {
-        None
-    } else {
-        gateway
-            .getattr_opt("settings")?
-            .map(|settings| settings.getattr_opt("max_tool_retries"))
-            .transpose()?
-            .flatten()
-    };
-    if let Some(bound) = loaded {
-        return bound.extract().map(Some).map_err(|_| {
-            let given = bound.to_string();
-            refused_setting(
-                "mcpgateway.config.settings.max_tool_retries",
-                &given,
-                ALLOWED_BOUND,
-            )
-        });
-    }
-    from_environment(CEILING_VARIABLE)
-}
-
-const ALLOWED_BOUND: &str = "an integer from 0 to 4294967295";
-
-/// A number from the environment; a blank variable counts as not set.
-fn from_environment(variable: &str) -> PyResult<Option<u32>> {
-    let Some(given) = std::env::var_os(variable) else {
-        return Ok(None);
-    };
-    let given = given.to_string_lossy();
-    match given.trim() {
-        "" => Ok(None),
-        number => number
-            .parse()
-            .map(Some)
-            .map_err(|_| refused_setting(variable, &format!("{given:?}"), ALLOWED_BOUND)),
-    }
-}
-
-/// Applies the bound of the environment to the number of live chains.
-pub(crate) fn apply_max_chains() -> PyResult<()> {
-    if let Some(bound) = from_environment(MAX_CHAINS_VARIABLE)? {
-        STORE.with(|store| store.set_max_chains(bound));
-    }
-    Ok(())
 }
 
 /// Has every worker that is forked off draw its own jitter (ledger: fork-jitter).

@@ -1,0 +1,97 @@
+# `make demo` and `make test` each work on a machine with nothing but cargo, CPython 3.11+ and make.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+# The one place that names the version of uv is the lock file.
+UV_VERSION := $(shell sed -n '/^name = "uv"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' uv.lock)
+CORPUS := parity_tests/corpus/tool_results.jsonl
+# `make demo CPEX=0.1.2` replays with that version of cpex, in an environment of its own.
+CPEX ?=
+
+export UV_PYTHON_DOWNLOADS := never
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help setup demo test test-rust test-python test-published test-old-cpex bench check \
+	format lint types rehearse-deletion generated clean
+
+help: ## Show the commands.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 20
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "$(PYTHON) is Python %d.%d; needed: 3.11 or newer (make PYTHON=...)" % sys.version_info[:2])'
+	@command -v cargo >/dev/null || { echo "cargo is not on PATH; needed: Rust 1.88 or newer"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+setup: $(UV) ## Create .venv, build everything and install it there.
+	@$(UV) sync --frozen --python $(BIN)/python
+
+demo: setup ## Replay the recorded tool results through both implementations.
+ifeq ($(CPEX),)
+	@$(BIN)/retry-parity run $(CORPUS)
+else
+	@$(MAKE) --no-print-directory .venvs/cpex-$(CPEX)
+	@.venvs/cpex-$(CPEX)/bin/retry-parity run $(CORPUS)
+endif
+
+test: test-rust test-python test-old-cpex test-published ## Run every test.
+
+test-rust: ## Test the core.
+	@if cargo nextest --version >/dev/null 2>&1; \
+	  then cargo nextest run --locked -p retry-core && cargo test --locked --quiet --doc -p retry-core; \
+	  else cargo test --locked --quiet -p retry-core; fi
+
+test-python: setup ## Test the packages on every implementation.
+	@$(BIN)/pytest -n auto
+
+# cpex up to 0.1.2 hands plugins a dict whose own storage is empty, newer versions a filled one.
+test-old-cpex: .venvs/cpex-0.1.2 ## The same with the cpex whose CopyOnWriteDict is lazy.
+	@.venvs/cpex-0.1.2/bin/pytest -n auto -q
+	@.venvs/cpex-0.1.2/bin/retry-parity run $(CORPUS)
+
+.venvs/cpex-%: setup
+	@UV_PROJECT_ENVIRONMENT=$@ $(UV) sync --frozen --quiet --python $(BIN)/python
+	@$(UV) pip install --quiet --python $@/bin/python cpex==$*
+
+test-published: setup ## The 60 cases against the published hybrid.
+	@$(BIN)/python parity_tests/published/run.py
+
+bench: ## Measure the core: one call at 10 to 1,000,000 live chains.
+	@cargo bench --locked -p retry-benches
+
+check: setup lint types rehearse-deletion ## Format, lints, types, and what must stay true.
+
+lint:
+	@cargo fmt --check
+	@cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/ruff check --quiet
+	@! cargo tree --locked -p retry-core --edges normal | grep -i pyo3 \
+	  || { echo "retry-core depends on pyo3; it must not"; exit 1; }
+	@.ci/check_generated $(BIN)/python
+
+types:
+	@$(BIN)/mypy python_shim python_legacy parity_tests
+	@cd python_shim && ../$(BIN)/python -m mypy.stubtest retry_with_backoff._core \
+	  --mypy-config-file ../pyproject.toml
+	@$(BIN)/basedpyright
+
+rehearse-deletion: setup ## Without the migration rooms the product must build and pass its tests.
+	@.ci/rehearse_deletion $(BIN)
+
+generated: setup ## Write the files that are generated.
+	@.ci/check_generated $(BIN)/python --write
+
+format: setup ## Format everything.
+	@cargo fmt
+	@$(BIN)/ruff check --quiet --fix
+	@$(BIN)/ruff format --quiet
+
+clean: ## Remove what was built and installed.
+	@rm -rf $(VENV) .venvs target

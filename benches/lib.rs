@@ -1,0 +1,1 @@
+//! Holds the benches beside it; there is nothing to link.

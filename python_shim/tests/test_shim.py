@@ -1,0 +1,228 @@
+"""The shim: no error of the core reaches the gateway, and nothing of it is swallowed silently."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections import defaultdict
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import Call, context, payload
+from cpex.framework import PluginConfig
+
+from retry_with_backoff import ConfigError, RetryWithBackoffPlugin, _core
+
+POLICY = {
+    "retry_policy": {
+        "max_retries": 2,
+        "backoff_base_ms": 200,
+        "max_backoff_ms": 5000,
+        "retry_on_status": [429, 500, 502, 503, 504],
+    }
+}
+FAILURE: dict[str, Any] = {"isError": True, "structuredContent": None, "content": []}
+
+
+class RustPanic(BaseException):
+    """As PyO3's PanicException: no Exception."""
+
+
+class Raising(dict[str, Any]):
+    """A result whose reading fails."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def get(self, *_: Any) -> Any:
+        """Fail, as a hostile or broken container does."""
+        raise self.error
+
+
+def test_an_internal_error_means_no_retry_and_keeps_the_metadata(call: Call) -> None:
+    """Ledger error-wrapper: the tool call goes on, with the policy in its metadata."""
+    result = call({}, Raising(ValueError("broken")))
+    assert (result.retry_delay_ms, result.metadata) == (0, POLICY)
+
+
+def test_a_rust_panic_does_not_reach_the_gateway(call: Call) -> None:
+    """PyO3's PanicException derives from BaseException; the shim stops it all the same."""
+    result = call({}, Raising(RustPanic("out of nowhere")))
+    assert (result.retry_delay_ms, result.metadata) == (0, POLICY)
+
+
+def test_a_panic_with_the_lock_held_does_not_take_later_calls_down(call: Call) -> None:
+    """A poisoned lock is emptied and used again; the next calls are counted as usual."""
+    with pytest.raises(BaseException, match="lock held") as panic:
+        _core.panic_for_tests()
+    assert not isinstance(panic.value, Exception)
+    delays = [call({"jitter": False}, FAILURE).retry_delay_ms for _ in range(3)]
+    assert delays == [200, 400, 0]
+
+
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), KeyboardInterrupt(), SystemExit(), GeneratorExit()]
+)
+def test_what_ends_a_task_is_passed_on(call: Call, error: BaseException) -> None:
+    """Cancellation and interruption are not errors of the core."""
+    with pytest.raises(type(error)):
+        call({}, Raising(error))
+
+
+def test_each_kind_of_error_is_counted_every_time_and_logged_once(
+    call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The cause is in the log, on one line, and a flood of it is not."""
+
+    class OnlyHere(Exception):  # noqa: N818  the name is what the log shows
+        pass
+
+    before = _core.internal_errors()
+    for number in range(5):
+        call({}, Raising(OnlyHere(f"number {number}\nforged line")))
+    records = [record for record in caplog.records if "OnlyHere" in record.getMessage()]
+    assert _core.internal_errors() - before == 5
+    assert len(records) == 1
+    assert records[0].levelno == logging.ERROR
+    assert "number 0\\nforged line" in records[0].getMessage()
+    assert "\n" not in records[0].getMessage()
+
+
+def test_an_exception_that_cannot_be_shown_is_reported_all_the_same(call: Call) -> None:
+    """A hostile exception raises again from its own __str__."""
+
+    class Unprintable(Exception):  # noqa: N818  the name is what the log shows
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    before = _core.internal_errors()
+    assert call({}, Raising(Unprintable())).retry_delay_ms == 0
+    assert _core.internal_errors() - before == 1
+
+
+def test_reading_a_result_leaves_it_as_it_was(call: Call) -> None:
+    """A defaultdict gains no key: reading goes through get()."""
+    result: defaultdict[str, Any] = defaultdict(list, isError=False)
+    item: defaultdict[str, Any] = defaultdict(list, type="text")
+    result["content"] = [item]
+    call({"check_text_content": True}, result)
+    assert dict(result) == {"isError": False, "content": [item]}
+    assert dict(item) == {"type": "text"}
+
+
+def test_metadata_is_a_new_dict_each_time(call: Call) -> None:
+    """A caller that changes what it got changes nobody else's."""
+    first = call({}, {}).metadata
+    assert first is not None
+    first["retry_policy"]["retry_on_status"].append(1)
+    assert call({}, {}).metadata == POLICY
+
+
+def test_surprising_settings_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The gateway builds the plugin anew every 30 seconds; a notice appears the first time."""
+    settings = {"max_retries_typed_wrong": 1}
+    for _ in range(3):
+        RetryWithBackoffPlugin(PluginConfig(name="r", kind="k", config=settings))
+    notices = [r.getMessage() for r in caplog.records if "typed_wrong" in r.getMessage()]
+    assert len(notices) == 1
+    assert '"max_retries_typed_wrong" is no setting and is ignored' in notices[0]
+
+
+def test_a_wrong_setting_is_one_line_that_names_tool_key_value_and_what_is_allowed() -> None:
+    """The operator reads one line at load, not a traceback at the first call."""
+    settings = {"tool_overrides": {"pay": {"max_retries": "three"}}}
+    with pytest.raises(ConfigError) as refused:
+        RetryWithBackoffPlugin(PluginConfig(name="r", kind="k", config=settings))
+    assert str(refused.value) == (
+        'tool_overrides["pay"].max_retries: "three" given; '
+        "allowed: an integer from 0 to 4294967295, not as text or float"
+    )
+
+
+def test_the_operators_configuration_is_not_changed() -> None:
+    """Clamping and merging happen in the core's own copy."""
+    overrides = {"pay": {"max_retries": 9}}
+    settings: dict[str, Any] = {"max_retries": 9, "tool_overrides": overrides}
+    _core.RetryConfig.from_dict(settings, ceiling=1)
+    assert settings == {"max_retries": 9, "tool_overrides": {"pay": {"max_retries": 9}}}
+
+
+@pytest.mark.parametrize(("variable", "least"), [("MAX_TOOL_RETRIES", 0), ("RETRY_MAX_CHAINS", 1)])
+@pytest.mark.parametrize("given", ["many", "-1", "1.5"])
+def test_a_wrong_environment_variable_is_refused_at_load(
+    monkeypatch: pytest.MonkeyPatch, variable: str, given: str, least: int
+) -> None:
+    """The line names the variable, the value and what is allowed."""
+    monkeypatch.setenv(variable, given)
+    with pytest.raises(ConfigError) as refused:
+        _core.RetryPluginCore({})
+    assert str(refused.value) == (
+        f'{variable}: "{given}" given; allowed: an integer of at least {least}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "retries"), [("", 5), ("  ", 5), (" 3 ", 3), ("1_0", 5), ("0", 0)]
+)
+def test_the_environment_bounds_retries_where_no_gateway_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, given: str, retries: int
+) -> None:
+    """A blank variable is not set; a number is read by Python's rules."""
+    monkeypatch.setenv("MAX_TOOL_RETRIES", given)
+    core = _core.RetryPluginCore({"max_retries": 5})
+    assert core.metadata_of(None)["retry_policy"]["max_retries"] == retries
+
+
+def test_the_gateways_own_setting_goes_before_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the gateway is loaded in the process, its settings are the ceiling."""
+    gateway = ModuleType("mcpgateway.config")
+    monkeypatch.setattr(gateway, "settings", SimpleNamespace(max_tool_retries=1), raising=False)
+    monkeypatch.setitem(sys.modules, "mcpgateway.config", gateway)
+    monkeypatch.setenv("MAX_TOOL_RETRIES", "4")
+    core = _core.RetryPluginCore({"max_retries": 5})
+    assert core.metadata_of(None)["retry_policy"]["max_retries"] == 1
+
+
+def test_an_exhausted_chain_is_logged_and_a_name_cannot_forge_a_line(
+    call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning when the plugin gives up, as the hybrid's fast path writes one."""
+    for _ in range(3):
+        call({"max_retries": 1}, FAILURE, tool="pay\nforged", request_id="r-1")
+    assert [record.getMessage() for record in caplog.records] == [
+        'tool "pay\\nforged", request "r-1": gave up after 2 failures'
+    ]
+
+
+def test_a_traced_call_carries_the_counters_the_gateway_reads(call: Call) -> None:
+    """Ledger trace-metrics: with a trace id the metadata also has count and delay."""
+    result = call({"jitter": False}, FAILURE, trace_id="4bf92f3577b34da6")
+    assert result.metadata == {
+        **POLICY,
+        "retry_with_backoff": {"retry_count": 1, "retry_delay_ms": 200},
+    }
+    for no_trace in (None, ""):
+        assert call({}, FAILURE, trace_id=no_trace).metadata == POLICY
+
+
+def test_names_may_hold_lone_surrogates(call: Call) -> None:
+    """Ledger name-encoding: such a name is a name like any other."""
+    delays = [
+        call({"jitter": False}, FAILURE, tool="\ud800", request_id="\udfff").retry_delay_ms
+        for _ in range(3)
+    ]
+    assert delays == [200, 400, 0]
+
+
+def test_a_name_that_is_no_text_is_an_internal_error() -> None:
+    """cpex cannot make one; if something else does, the call goes on without a retry."""
+    plugin = RetryWithBackoffPlugin(PluginConfig(name="r", kind="k"))
+    before = _core.internal_errors()
+    hook = plugin.tool_post_invoke(payload(5, FAILURE), context("r"))
+    assert asyncio.run(hook).retry_delay_ms == 0
+    assert _core.internal_errors() - before == 1
