@@ -10,8 +10,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import Call, context, payload
 from cpex.framework import PluginConfig
+from hook_calls import Call, context, payload
 
 from retry_with_backoff import ConfigError, RetryWithBackoffPlugin, _core
 
@@ -197,6 +197,14 @@ def test_an_exhausted_chain_is_logged_and_a_name_cannot_forge_a_line(
     assert [record.getMessage() for record in caplog.records] == [
         'tool "pay\\nforged", request "r-1": gave up after 2 failures'
     ]
+
+
+def test_a_quiet_core_gives_up_without_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Where another implementation decides, this one's giving up is no news to the operator."""
+    core = _core.RetryPluginCore({"max_retries": 0})
+    core.set_quiet(True)
+    core.tool_post_invoke(payload("search", FAILURE), context("quiet"))
+    assert not caplog.records
 
 
 def test_a_traced_call_carries_the_counters_the_gateway_reads(call: Call) -> None:
