@@ -11,7 +11,7 @@ from retry_legacy.clock import set_clock
 from retry_legacy.config import RetryConfig
 from retry_legacy.native import NATIVE_AVAILABLE
 from retry_legacy.plugin import PythonRetryWithBackoffPlugin, RetryWithBackoffPlugin
-from retry_legacy.state import clear_state, live_chains
+from retry_legacy.state import chain_failures, clear_state, live_chains
 
 if NATIVE_AVAILABLE:
     from retry_legacy._native import RetryStateManager
@@ -22,6 +22,7 @@ __all__ = [
     "RetryConfig",
     "RetryStateManager",
     "RetryWithBackoffPlugin",
+    "chain_failures",
     "clear_state",
     "live_chains",
     "set_clock",

@@ -53,3 +53,11 @@ def clear_state() -> None:
 def live_chains() -> int:
     """Count the fast path's chains."""
     return extension.live_chains() if NATIVE_AVAILABLE else 0
+
+
+def chain_failures(tool: str, request_id: str) -> int:
+    """Count the failures of one of the fast path's chains."""
+    if not NATIVE_AVAILABLE:
+        return 0
+    # Any manager reads the one store of the process; the config it is made with plays no part.
+    return manager(0, 1, 1, False, []).get_failures(tool, request_id)  # noqa: FBT003 - positional only

@@ -52,6 +52,11 @@ class ChainStore:
             del self._chains[key]
         return self._chains.setdefault(f"{tool}:{request_id}", Chain())
 
+    def failures(self, tool: str, request_id: str) -> int:
+        """Count the failures of a chain without touching it; 0 where there is none."""
+        chain = self._chains.get(f"{tool}:{request_id}")
+        return 0 if chain is None else chain.failures
+
     def drop(self, tool: str, request_id: str) -> None:
         """Forget the chain, if there is one."""
         self._chains.pop(f"{tool}:{request_id}", None)
@@ -78,3 +83,19 @@ def clear_state() -> None:
 def live_chains() -> int:
     """Count the chains of both stores, stale ones included until their store is next used."""
     return len(CHAINS) + native.live_chains()
+
+
+def chain_failures(tool: str, request_id: str, *, native_path: bool) -> int:
+    """Count the failures of a chain without touching it; stale chains still count.
+
+    Args:
+        tool: Tool name.
+        request_id: Request id.
+        native_path: Which store: the fast path's, or the Python path's.
+
+    Returns:
+        The count after the last call; 0 where there is no chain.
+    """
+    if native_path:
+        return native.chain_failures(tool, request_id)
+    return CHAINS.failures(tool, request_id)

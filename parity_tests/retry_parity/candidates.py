@@ -1,0 +1,75 @@
+"""The candidates by name, each imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cpex.framework import PluginConfig
+
+RUST: Final = "rust"
+
+_PATHS: Final = {
+    RUST: "retry_with_backoff:RetryWithBackoffPlugin",
+    "broken-example": "retry_parity.broken_example:BrokenExamplePlugin",
+}
+_ERROR_COUNTER: Final = "retry_with_backoff._core"
+
+#: The names `--candidate` takes.
+NAMES: Final = tuple(_PATHS)
+
+
+class DecidingPlugin(Protocol):
+    """What both implementations offer besides the cpex plugin interface."""
+
+    def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, object] | None:
+        """Describe a tool's policy."""
+        ...  # pragma: no cover
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A loaded candidate.
+
+    Attributes:
+        plugin: The plugin object.
+        takes_extensions: Whether its tool hook takes extensions as a third argument.
+        internal_errors: Reads how many internal errors it has turned into answers so far.
+    """
+
+    plugin: DecidingPlugin
+    takes_extensions: bool
+    internal_errors: Callable[[], int]
+
+    def hook(self, name: str) -> Callable[..., Awaitable[object]]:
+        """Give one of the plugin's hooks."""
+        return cast("Callable[..., Awaitable[object]]", getattr(self.plugin, name))
+
+
+def load(name: str, config: PluginConfig) -> Candidate:
+    """Import a candidate and build it.
+
+    Raises:
+        ImportError: It cannot be imported.
+        BaseException: Whatever its constructor raises.
+    """
+    module_name, _, class_name = _PATHS[name].partition(":")
+    plugin = getattr(importlib.import_module(module_name), class_name)(config)
+    # The side that decides logs that it gives up; a second line would tell of no second event.
+    plugin._core.set_quiet(True)  # noqa: SLF001 - the shim is all interface, this is below it
+    # The error counter belongs to the core, which all candidates of this package end in.
+    internal_errors = importlib.import_module(_ERROR_COUNTER).internal_errors
+    return adopt(plugin, internal_errors)
+
+
+def adopt(plugin: DecidingPlugin, internal_errors: Callable[[], int] = lambda: 0) -> Candidate:
+    """Take a plugin object that exists already for a candidate."""
+    hook = cast("Callable[..., object]", plugin.tool_post_invoke)  # type: ignore[attr-defined] # cpex
+    most_arguments = 3
+    takes_extensions = len(inspect.signature(hook).parameters) == most_arguments
+    return Candidate(plugin, takes_extensions, internal_errors)

@@ -1,0 +1,205 @@
+"""What was asked of the two sides and what each of them did, as data that cannot change."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+JsonLike: TypeAlias = (
+    "dict[str, JsonLike] | list[JsonLike] | tuple[JsonLike, ...] | str | int | float | None"
+)
+
+#: Raised to stop the process, the task or a generator: never evidence, always passed on.
+#: PyO3's PanicException is a BaseException too and is not among them: a panic is evidence.
+PASS_THROUGH: Final = (
+    KeyboardInterrupt,
+    SystemExit,
+    GeneratorExit,
+    asyncio.CancelledError,
+)
+
+#: Fields of a hook result that both sides must agree on, besides delay and metadata.
+_OTHER_FIELDS: Final = (
+    "continue_processing",
+    "modified_payload",
+    "modified_extensions",
+    "violation",
+    "http_headers",
+)
+
+Given = TypeVar("Given")
+
+
+class Side(StrEnum):
+    """The two implementations of a comparison."""
+
+    REFERENCE = "reference"
+    CANDIDATE = "candidate"
+
+
+class Hook(StrEnum):
+    """What can be compared."""
+
+    LOAD = "load"
+    TOOL_POST_INVOKE = "tool_post_invoke"
+    RESOURCE_POST_FETCH = "resource_post_fetch"
+    NATIVE_POLICY = "to_rust_native_policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What both sides were given.
+
+    Attributes:
+        hook: Which hook was called.
+        tool: Tool name; ``None`` where the hook has none.
+        request_id: Request id; ``None`` where the hook has none.
+        result: The tool result, the object the sides saw, never a copy.
+        trace_id: ``extensions.request.trace_id``; ``None`` without extensions.
+    """
+
+    hook: Hook
+    tool: str | None = None
+    request_id: str | None = None
+    result: object = field(default=None, repr=False)
+    trace_id: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A hook that answered.
+
+    Attributes:
+        delay_ms: ``retry_delay_ms`` as it was given, whatever its type; milliseconds, 0 = no retry.
+        metadata: The result's metadata.
+        rest: The other fields of the result that are not at their neutral value, by name.
+        value: The very object that was returned.
+    """
+
+    delay_ms: object
+    metadata: object
+    rest: MappingProxyType[str, object]
+    value: object = field(repr=False)
+
+    @property
+    def retries(self) -> bool:
+        """Whether the gateway would retry: it does so on a delay above 0 only."""
+        return isinstance(self.delay_ms, int) and self.delay_ms > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A hook that raised.
+
+    Attributes:
+        error: The very exception.
+    """
+
+    error: BaseException
+
+    @property
+    def name(self) -> str:
+        """The exception's class name."""
+        return type(self.error).__name__
+
+    @property
+    def family(self) -> str:
+        """The error family: callers tell families apart, not classes."""
+        for family in _FAMILIES:
+            if isinstance(self.error, family):
+                return family.__name__
+        return type(self.error).__name__
+
+
+_FAMILIES: Final = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    MemoryError,
+    OSError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one side did with a call.
+
+    Attributes:
+        side: Which side.
+        outcome: Its answer or its exception.
+        duration_ns: Wall time of the hook, nanoseconds.
+        internal_errors: Errors inside the side that it turned into an answer during this call.
+    """
+
+    side: Side
+    outcome: Returned | Raised
+    duration_ns: int
+    internal_errors: int = 0
+
+
+_NEUTRAL: Final = MappingProxyType[str, object]({})
+
+
+def returned(value: object) -> Returned:
+    """Take a hook result apart; an object that is no hook result yields what it has."""
+    rest: dict[str, object] = {}
+    if getattr(value, "continue_processing", None) is not True:
+        rest["continue_processing"] = getattr(value, "continue_processing", None)
+    for name in _OTHER_FIELDS[1:]:
+        item = getattr(value, name, None)
+        if item is not None:
+            rest[name] = item
+    return Returned(
+        delay_ms=getattr(value, "retry_delay_ms", None),
+        metadata=getattr(value, "metadata", None),
+        rest=MappingProxyType(rest) if rest else _NEUTRAL,
+        value=value,
+    )
+
+
+async def observe(
+    side: Side,
+    hook: Callable[..., Awaitable[object]],
+    *arguments: object,
+    internal_errors: Callable[[], int] | None = None,
+) -> Observation:
+    """Call a hook and keep what it did.
+
+    Raises:
+        BaseException: Only what is in ``PASS_THROUGH``.
+    """
+    errors_before = internal_errors() if internal_errors else 0
+    begun = time.perf_counter_ns()
+    outcome: Returned | Raised
+    try:
+        value = await hook(*arguments)
+    except PASS_THROUGH:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a Rust panic is a BaseException
+        duration = time.perf_counter_ns() - begun
+        outcome = Raised(error)
+    else:
+        duration = time.perf_counter_ns() - begun
+        outcome = returned(value)
+    errors = internal_errors() - errors_before if internal_errors else 0
+    return Observation(side, outcome, duration, errors)
+
+
+def attempt(make: Callable[[], Given]) -> Given | Raised:
+    """Call something that is not a hook (a constructor, a policy) and keep what it did."""
+    try:
+        return make()
+    except PASS_THROUGH:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a Rust panic is a BaseException
+        return Raised(error)

@@ -1,0 +1,172 @@
+"""What the harness asks the hybrid besides its answers: its counts, its configs, its opinion.
+
+Nothing here changes a chain of real traffic. The hybrid is the oracle of every ledger predicate
+that has to know what a call *would* have been without the part the two sides treat differently.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from cpex.framework import GlobalContext, PluginConfig, PluginContext, ToolPostInvokePayload
+
+from retry_parity.observation import Raised, Returned, attempt, returned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+_PROBE_IDS: Final = itertools.count()
+_PROBE_PREFIX: Final = "retry-parity-probe"
+_MOST_CACHED_TOOLS: Final = 4096
+
+
+class ReferencePlugin(Protocol):
+    """What the harness needs of the hybrid plugin."""
+
+    def tool_post_invoke(
+        self, payload: ToolPostInvokePayload, context: PluginContext
+    ) -> Coroutine[object, object, object]:
+        """Decide on a tool result."""
+        ...  # pragma: no cover
+
+
+class Failures(Protocol):
+    """Reads how many failures the hybrid has counted in a chain, without touching it."""
+
+    def __call__(self, tool: str, request_id: str, *, text_path: bool) -> int:
+        """Give the count after the last call; 0 where there is no chain."""
+        ...  # pragma: no cover
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the hybrid does not say in its metadata about a tool's effective config.
+
+    Attributes:
+        jitter: Whether delays are drawn.
+        text_path: Whether text content is checked, which is also the choice of the path and store.
+    """
+
+    jitter: bool
+    text_path: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the hybrid makes of a result that starts a chain of its own.
+
+    Attributes:
+        failure: Whether it is a failure.
+        metadata: The metadata that goes with it.
+    """
+
+    failure: bool
+    metadata: object
+
+
+class Reference:
+    """The hybrid plugin and the questions the harness has for it."""
+
+    def __init__(
+        self, plugin: ReferencePlugin, config: PluginConfig, reader: Callable[[], Failures]
+    ) -> None:
+        """Wrap a hybrid that was loaded with ``config``; ``reader`` gives the reader of counts."""
+        self._plugin = plugin
+        self._config: Mapping[str, object] = MappingProxyType(
+            config.config if isinstance(config.config, dict) else {}
+        )
+        self._reader = reader
+        self._traits: dict[str, Traits] = {}
+
+    @property
+    def config(self) -> Mapping[str, object]:
+        """The plugin config the hybrid was loaded with."""
+        return self._config
+
+    def traits(self, tool: str) -> Traits:
+        """Give the tool's jitter and path. The first call per tool validates its config."""
+        known = self._traits.get(tool)
+        if known is None:
+            if len(self._traits) >= _MOST_CACHED_TOOLS:
+                self._traits.clear()
+            known = self._traits[tool] = self._read_traits(tool)
+        return known
+
+    def failures(self, tool: str, request_id: str) -> int:
+        """Give the failures counted in the chain after the last call; 0 = no chain."""
+        return self._failures(tool, request_id, text_path=self.traits(tool).text_path)
+
+    def now_s(self) -> float:
+        """Read the hybrid's clock, seconds."""
+        from retry_legacy import clock
+
+        return clock.now_s()
+
+    @cached_property
+    def _failures(self) -> Failures:
+        return self._reader()
+
+    def opinion(self, tool: str, result: object) -> Opinion | None:
+        """Ask the hybrid about a result, on a chain that exists for this question only.
+
+        Returns:
+            Its opinion; ``None`` when it raises on this result too.
+        """
+        request_id = f"{_PROBE_PREFIX}-{next(_PROBE_IDS)}"
+        try:
+            answer = self._ask(tool, request_id, result)
+            if answer is None:
+                return None
+            counted = self.failures(tool, request_id) > 0
+        finally:
+            self._ask(tool, request_id, None)
+        # With a budget of 0 a failure leaves no trace, and then it makes no difference either.
+        return Opinion(counted or answer.retries, answer.metadata)
+
+    def raises_for(self, tool: str) -> bool:
+        """Whether the hybrid raises at every call of this tool: on a plain success already."""
+        return self._ask(tool, f"{_PROBE_PREFIX}-{next(_PROBE_IDS)}", None) is None
+
+    def _ask(self, tool: str, request_id: str, result: object) -> Returned | None:
+        # Not validated: a name that Pydantic refuses (a lone surrogate) is a question like another.
+        payload = ToolPostInvokePayload.model_construct(name=tool, result=result)
+        context = PluginContext(global_context=GlobalContext(request_id=request_id))
+        answer = attempt(lambda: _run(self._plugin.tool_post_invoke(payload, context)))
+        return None if isinstance(answer, Raised) else returned(answer)
+
+    def _read_traits(self, tool: str) -> Traits:
+        from retry_legacy import RetryConfig
+
+        base = RetryConfig.model_validate(dict(self._config))
+        overrides = base.tool_overrides.get(tool)
+        if overrides:
+            base = RetryConfig.model_validate(
+                {**base.model_dump(), **overrides, "tool_overrides": {}}
+            )
+        return Traits(jitter=base.jitter, text_path=base.check_text_content)
+
+
+def _run(coroutine: Coroutine[object, object, object]) -> object:
+    """Run a hook that never waits, inside or outside of an event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return cast("object", end.value)
+    coroutine.close()
+    message = "the hybrid's hook waited for something; it is expected to answer at once"
+    raise RuntimeError(message)
+
+
+def stored_failures() -> Failures:
+    """Give the reader of the hybrid's two stores: one per path, shared by all its instances."""
+    from retry_legacy import NATIVE_AVAILABLE, chain_failures
+
+    def failures(tool: str, request_id: str, *, text_path: bool) -> int:
+        native_path = NATIVE_AVAILABLE and not text_path
+        return chain_failures(tool, request_id, native_path=native_path)
+
+    return failures

@@ -1,0 +1,352 @@
+"""Shadow mode: the hybrid answers, the candidate runs after it, and the two are compared.
+
+INVARIANT: what the caller gets is the hybrid's result object or the hybrid's exception, whatever
+the candidate, the ledger or the counters do. Everything after the hybrid's answer is guarded, and
+a step that fails names itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from retry_parity import candidates
+from retry_parity.compare import Difference, Kind, Outcome, compare, same_plain
+from retry_parity.evidence import CHAINS, Comparison, Evidence, Step, evidence_of
+from retry_parity.ledger import Explanation, Ledger, shipped_ledger
+from retry_parity.observation import (
+    PASS_THROUGH,
+    Call,
+    Hook,
+    Observation,
+    Raised,
+    Side,
+    attempt,
+    observe,
+)
+from retry_parity.predicates import LoadCase
+from retry_parity.reference import Reference, stored_failures
+from retry_parity.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cpex.framework import PluginConfig, PluginContext
+
+    from retry_parity.chains import Chains
+
+NOT_LOADED: Final = "candidate-not-loaded"
+
+
+class Shadow:
+    """Both implementations under one config."""
+
+    def __init__(
+        self,
+        config: PluginConfig,
+        *,
+        load: Callable[[PluginConfig], candidates.Candidate] | None = None,
+        observer: Callable[[Comparison], None] | None = None,
+        check_payload: bool = False,
+    ) -> None:
+        """Load both. The candidate may fail to load; then every call counts as not compared.
+
+        Args:
+            config: The plugin config without ``migration:``.
+            load: Makes the candidate; ``None`` means the Rust core.
+            observer: Told of every comparison.
+            check_payload: Whether to verify that neither side changes the payload. This copies
+                every result, so it is for replays.
+
+        Raises:
+            BaseException: Whatever the hybrid's constructor raises, unchanged.
+        """
+        from retry_legacy import RetryWithBackoffPlugin
+
+        self._evidence: Evidence = evidence_of(config.name)
+        self._ledger: Ledger = self._guarded_ledger()
+        self._chains: Chains = CHAINS
+        self._observer = observer
+        self._check_payload = check_payload
+        self._candidate: candidates.Candidate | None = None
+        loader = load or _load_rust
+        loaded = attempt(lambda: RetryWithBackoffPlugin(config))
+        if isinstance(loaded, Raised):
+            self._compare_loads(loaded, attempt(lambda: loader(config)), loader, config)
+            _raise(loaded)
+        self._plugin = loaded
+        self._reference = Reference(loaded, config, stored_failures)
+        self._candidate = self._load_candidate(loader, config)
+
+    async def tool_post_invoke(
+        self, payload: object, context: PluginContext, extensions: object
+    ) -> object:
+        """Answer as the hybrid does; the candidate, not the hybrid, gets the extensions."""
+        before = self._snapshot(payload)
+        reference = await observe(Side.REFERENCE, self._plugin.tool_post_invoke, payload, context)
+        await self._judge(Hook.TOOL_POST_INVOKE, reference, payload, context, extensions, before)
+        return _answer(reference)
+
+    async def resource_post_fetch(self, payload: object, context: PluginContext) -> object:
+        """Answer as the hybrid does."""
+        reference = await observe(
+            Side.REFERENCE, self._plugin.resource_post_fetch, payload, context
+        )
+        await self._judge(Hook.RESOURCE_POST_FETCH, reference, payload, context, None, None)
+        return _answer(reference)
+
+    def to_rust_native_policy(self, tool_name: str, ceiling: int) -> None:
+        """Compare the two sides' policies and give none; see `MigrationPlugin`."""
+        try:
+            ours = attempt(lambda: self._plugin.to_rust_native_policy(tool_name, ceiling))
+            if self._candidate is None:
+                return
+            plugin = self._candidate.plugin
+            theirs = attempt(lambda: plugin.to_rust_native_policy(tool_name, ceiling))
+            if isinstance(ours, Raised) and isinstance(theirs, Raised):
+                return
+            if isinstance(ours, Raised) or isinstance(theirs, Raised):
+                same = False
+            else:
+                same = same_plain(ours, theirs)
+            if not same:
+                difference = (Difference(Kind.POLICY),)
+                call = Call(Hook.NATIVE_POLICY, tool=tool_name)
+                self._record(
+                    Comparison(
+                        Outcome.MISMATCH, call, differences=difference, unexplained=difference
+                    )
+                )
+        except PASS_THROUGH:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
+            self._failed(Step.POLICY, error)
+
+    async def _judge(  # noqa: PLR0913, PLR0917 - the facts of one call
+        self,
+        hook: Hook,
+        reference: Observation,
+        payload: object,
+        context: PluginContext,
+        extensions: object,
+        before: object,
+    ) -> None:
+        """Run the candidate on the same payload, compare, explain, count. Never raises."""
+        call = Call(hook)
+        step = Step.CALL_CANDIDATE
+        try:
+            call = _call(hook, payload, context, extensions)
+            if self._candidate is None:
+                step = Step.RECORD
+                self._record(Comparison(Outcome.IGNORED, call, reference, reason=NOT_LOADED))
+                return
+            extra: list[Difference] = []
+            if before is not None:
+                step = Step.SNAPSHOT
+                before = self._check_untouched(before, call.result, Side.REFERENCE, extra)
+                step = Step.CALL_CANDIDATE
+            arguments = [payload, context]
+            if hook is Hook.TOOL_POST_INVOKE and self._candidate.takes_extensions:
+                arguments.append(extensions)
+            candidate = await observe(
+                Side.CANDIDATE,
+                self._candidate.hook(hook.value),
+                *arguments,
+                internal_errors=self._candidate.internal_errors,
+            )
+            self._count_candidate_errors(candidate)
+            if before is not None:
+                step = Step.SNAPSHOT
+                self._check_untouched(before, call.result, Side.CANDIDATE, extra)
+            step = Step.COMPARE
+            view = View(call, reference, candidate, self._reference, self._chains)
+            if view.pair is not None:
+                self._chains.see(view.pair)
+            differences = (*compare(reference, candidate, view.legal_draw), *extra)
+            comparison = self._explained(view, differences)
+            step = Step.RECORD
+            self._record(comparison)
+        except PASS_THROUGH:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
+            self._failed(step, error, call, reference)
+
+    def _explained(self, view: View, differences: tuple[Difference, ...]) -> Comparison:
+        desynchronised_by = None
+        accepted: tuple[str, ...] = ()
+        unexplained = differences
+        if differences:
+            explanation = self._explanation(view, differences)
+            accepted, unexplained = explanation.accepted, explanation.unexplained
+            desynchronised_by = explanation.desynchronised_by
+        pair = view.pair
+        if pair is not None and (desynchronised_by or pair.ambiguous or view.drift):
+            self._chains.settle(
+                pair, view.reference_failures, view.candidate_count_after(), desynchronised_by
+            )
+        outcome = Outcome.MISMATCH if differences else Outcome.MATCH
+        return Comparison(
+            outcome,
+            view.call,
+            view.reference,
+            view.candidate,
+            differences,
+            accepted,
+            unexplained,
+        )
+
+    def _explanation(self, view: View, differences: tuple[Difference, ...]) -> Explanation:
+        """Ask the ledger. One that fails explains nothing: the divergence must not be lost."""
+        explanation = attempt(lambda: self._ledger.explain(view, differences))
+        if isinstance(explanation, Raised):
+            self._failed(Step.LEDGER, explanation.error)
+            return Explanation((), differences, None)
+        return explanation
+
+    def _guarded_ledger(self) -> Ledger:
+        loaded = attempt(shipped_ledger)
+        if isinstance(loaded, Raised):
+            self._failed(Step.LEDGER, loaded.error)
+            return Ledger(())
+        return loaded
+
+    def _load_candidate(
+        self, loader: Callable[[PluginConfig], candidates.Candidate], config: PluginConfig
+    ) -> candidates.Candidate | None:
+        loaded = attempt(lambda: loader(config))
+        if not isinstance(loaded, Raised):
+            return loaded
+        self._compare_loads(self._reference, loaded, loader, config)
+        return None
+
+    def _compare_loads(
+        self,
+        reference: Reference | Raised,
+        candidate: candidates.Candidate | Raised,
+        loader: Callable[[PluginConfig], candidates.Candidate],
+        config: PluginConfig,
+    ) -> None:
+        """Compare two attempts to load of which at least one failed. Never raises."""
+        try:
+            difference = _load_difference(reference, candidate)
+            if difference is None:
+                return
+            if isinstance(candidate, Raised):
+                self._evidence.candidate_error(f"load:{candidate.name}", candidate.error)
+            accepted: str | None = None
+            if isinstance(candidate, Raised):
+
+                def reload(changed: Mapping[str, object]) -> object | Raised:
+                    other = config.model_copy(update={"config": dict(changed)})
+                    return attempt(lambda: loader(other))
+
+                case = LoadCase(candidate.error, reference, reload)
+                accepted = self._ledger.explain_load(case, difference)
+            self._record(
+                Comparison(
+                    Outcome.MISMATCH,
+                    Call(Hook.LOAD),
+                    differences=(difference,),
+                    accepted=() if accepted is None else (accepted,),
+                    unexplained=(difference,) if accepted is None else (),
+                )
+            )
+        except PASS_THROUGH:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
+            self._failed(Step.LOAD_CANDIDATE, error)
+
+    def _snapshot(self, payload: object) -> object:
+        if not self._check_payload:
+            return None
+        try:
+            return _plain(getattr(payload, "result", None))
+        except PASS_THROUGH:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
+            self._failed(Step.SNAPSHOT, error)
+            return None
+
+    @staticmethod
+    def _check_untouched(
+        before: object, result: object, side: Side, found: list[Difference]
+    ) -> object:
+        if same_plain(before, result):
+            return before
+        found.append(Difference(Kind.PAYLOAD_MUTATED, side.value))
+        return _plain(result)
+
+    def _count_candidate_errors(self, candidate: Observation) -> None:
+        if isinstance(candidate.outcome, Raised):
+            self._evidence.candidate_error(
+                f"raised:{candidate.outcome.name}", candidate.outcome.error
+            )
+        if candidate.internal_errors:
+            self._evidence.candidate_error("internal")
+
+    def _record(self, comparison: Comparison) -> None:
+        self._evidence.record(comparison)
+        if self._observer is not None:
+            self._observer(comparison)
+
+    def _failed(
+        self,
+        step: Step,
+        error: BaseException,
+        call: Call | None = None,
+        reference: Observation | None = None,
+    ) -> None:
+        """Count a failure of the harness; a failure of counting itself ends here too."""
+        with contextlib.suppress(Exception):
+            self._evidence.harness_error(step, error)
+            if call is not None and step is not Step.RECORD:
+                reason = f"harness-error:{step.value}"
+                self._record(Comparison(Outcome.IGNORED, call, reference, reason=reason))
+
+
+def _load_rust(config: PluginConfig) -> candidates.Candidate:
+    return candidates.load(candidates.RUST, config)
+
+
+def _load_difference(
+    reference: Reference | Raised, candidate: candidates.Candidate | Raised
+) -> Difference | None:
+    if isinstance(reference, Raised) and isinstance(candidate, Raised):
+        if reference.family == candidate.family:
+            return None
+        return Difference(Kind.RAISED_DIFFERENTLY, f"{reference.name}/{candidate.name}")
+    if isinstance(reference, Raised):
+        return Difference(Kind.LOAD_ONLY_BY_REFERENCE, reference.name)
+    if isinstance(candidate, Raised):
+        return Difference(Kind.LOAD_ONLY_BY_CANDIDATE, candidate.name)
+    return None
+
+
+def _call(hook: Hook, payload: object, context: PluginContext, extensions: object) -> Call:
+    if hook is not Hook.TOOL_POST_INVOKE:
+        return Call(hook)
+    return Call(
+        hook,
+        tool=getattr(payload, "name", None),
+        request_id=context.global_context.request_id,
+        result=getattr(payload, "result", None),
+        trace_id=getattr(getattr(extensions, "request", None), "trace_id", None),
+    )
+
+
+def _answer(observation: Observation) -> object:
+    if isinstance(observation.outcome, Raised):
+        _raise(observation.outcome)
+    return observation.outcome.value
+
+
+def _raise(raised: Raised) -> NoReturn:
+    raise raised.error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(value[key]) for key in value}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,292 @@
+"""Every accepted difference, shown on both sides; and that its entry covers no more than that."""
+
+from __future__ import annotations
+
+import json
+import os
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from laboratory import (
+    FAILURE,
+    HUGE_STATUS,
+    POLICY,
+    SUCCESS,
+    TOO_DEEP,
+    TOO_LONG,
+    Angry,
+    Laboratory,
+    accepted,
+    delays,
+    raised,
+    texts,
+)
+
+import retry_legacy
+from retry_parity.compare import Outcome
+from retry_parity.ledger import Scope, shipped_ledger
+from retry_parity.reference import Reference, stored_failures
+from retry_with_backoff import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BEHAVIOUR_ROWS = {
+    "jitter-zero",
+    "key-collision",
+    "status-range",
+    "text-raises",
+    "content-shape",
+    "name-encoding",
+    "override-at-load",
+    "error-wrapper",
+    "fork-jitter",
+    "bounded-state",
+    "trace-metrics",
+}
+FURTHER_ROWS = {"error-family-at-load"}
+
+
+def test_the_ledger_has_every_row_of_the_behaviour_table_and_the_known_further_ones() -> None:
+    """A difference is accepted through the ledger only, so the ledger is complete."""
+    assert {entry.id for entry in shipped_ledger().entries} == BEHAVIOUR_ROWS | FURTHER_ROWS
+
+
+def test_entries_of_process_scope_explain_no_decision() -> None:
+    """What shows over a process's life only cannot excuse a single decision."""
+    process = {entry.id for entry in shipped_ledger().entries if entry.scope is Scope.PROCESS}
+    assert process == {"fork-jitter", "bounded-state"}
+    for entry in shipped_ledger().entries:
+        assert (entry.covers == frozenset()) == (entry.scope is Scope.PROCESS)
+
+
+def test_jitter_zero() -> None:
+    """The hybrid may draw 0 and lose the retry; the core draws from 1. The chain goes on alike."""
+    lab = Laboratory(jitter=True, backoff_base_ms=1, max_retries=300, max_backoff_ms=1)
+    seen = {delays(lab.call(FAILURE)): lab.comparisons[-1] for _ in range(300)}
+    assert set(seen) == {(0, 1), (1, 1)}
+    assert accepted(seen[0, 1]) == ("jitter-zero",)
+    assert seen[1, 1].outcome is Outcome.MATCH
+    assert lab.call(FAILURE).outcome is Outcome.MATCH
+    assert lab.counts.divergent == {}
+
+
+def test_key_collision() -> None:
+    """The hybrid joins names to one key; the core keeps a pair. Ends with both chains."""
+    lab = Laboratory()
+    assert delays(lab.call(FAILURE, tool="a:b", request_id="c")) == (100, 100)
+    second = lab.call(FAILURE, tool="a", request_id="b:c")
+    assert delays(second) == (200, 100)
+    assert accepted(second) == ("key-collision",)
+    third = lab.call(FAILURE, tool="a", request_id="b:c")
+    assert delays(third) == (0, 200)
+    assert accepted(third) == ("key-collision",)
+    fourth = lab.call(FAILURE, tool="a:b", request_id="c")
+    assert delays(fourth) == (100, 200)
+    assert accepted(fourth) == ("key-collision",)
+    assert lab.counts.divergent == {}
+
+
+def test_status_range() -> None:
+    """A status outside 32 bits raises in the hybrid; the core does not retry."""
+    lab = Laboratory()
+    comparison = lab.call(HUGE_STATUS)
+    assert raised(comparison) is OverflowError
+    assert comparison.candidate.outcome.delay_ms == 0
+    assert accepted(comparison) == ("status-range",)
+
+
+@pytest.mark.parametrize("status", [2**31, -(2**31) - 1, 10**30])
+@pytest.mark.parametrize("is_error", [True, False])
+def test_status_range_holds_for_every_status_outside_32_bits(
+    status: int, *, is_error: bool
+) -> None:
+    """A status that is no 32-bit integer is not retryable, error or not."""
+    result = SUCCESS | {"isError": is_error, "structuredContent": {"status_code": status}}
+    assert accepted(Laboratory().call(result)) == ("status-range",)
+
+
+def test_what_follows_from_an_accepted_difference_is_accepted_until_the_chain_ends() -> None:
+    """The hybrid's chain survives its exception, the core's ends: the counts differ after it."""
+    lab = Laboratory()
+    assert delays(lab.call(FAILURE)) == (100, 100)
+    lab.call(HUGE_STATUS)
+    for expected in ((200, 100), (0, 200)):
+        comparison = lab.call(FAILURE)
+        assert delays(comparison) == expected
+        assert accepted(comparison) == ("status-range",)
+    assert lab.call(SUCCESS).outcome is Outcome.MATCH
+    assert lab.call(FAILURE).outcome is Outcome.MATCH
+    assert lab.counts.accepted == {"status-range": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "error"), [(TOO_DEEP, RecursionError), (TOO_LONG, ValueError)], ids=["deep", "long"]
+)
+def test_text_raises(text: str, error: type[Exception]) -> None:
+    """A text that json.loads dies of raises in the hybrid; the core skips it, and only it."""
+    lab = Laboratory(check_text_content=True)
+    comparison = lab.call(texts(text))
+    assert raised(comparison) is error
+    assert comparison.candidate.outcome.delay_ms == 0
+    assert accepted(comparison) == ("text-raises",)
+    other = lab.call(texts(text, '{"status_code": 503}'), request_id="r2")
+    assert raised(other) is error
+    assert other.candidate.outcome.delay_ms == 100
+    assert accepted(other) == ("text-raises",)
+
+
+@pytest.mark.parametrize("content", [None, 5, True])
+def test_content_shape(content: Any) -> None:
+    """Content that is not iterable raises in the hybrid; to the core it is no signal."""
+    comparison = Laboratory(check_text_content=True).call(SUCCESS | {"content": content})
+    assert raised(comparison) is TypeError
+    assert comparison.candidate.outcome.delay_ms == 0
+    assert accepted(comparison) == ("content-shape",)
+
+
+@pytest.mark.parametrize("names", [{"request_id": "\ud800"}, {"tool": "\udfff"}])
+def test_name_encoding(names: dict[str, str]) -> None:
+    """A lone surrogate raises in the hybrid's fast path; the core counts the chain as any other."""
+    lab = Laboratory()
+    for delay in (100, 200, 0):
+        comparison = lab.call(FAILURE, **names)
+        assert raised(comparison) is UnicodeEncodeError
+        assert comparison.candidate.outcome.delay_ms == delay
+        assert accepted(comparison) == ("name-encoding",)
+
+
+def test_override_at_load() -> None:
+    """The hybrid loads a bad override and raises at every call; the core refuses it at load."""
+    lab = Laboratory(tool_overrides={"pay": {"check_text_content": "perhaps"}})
+    (load,) = lab.comparisons
+    assert accepted(load) == ("override-at-load",)
+    with pytest.raises(ValueError, match="check_text_content"):
+        lab.ask(SUCCESS, tool="pay")
+    assert lab.ask(FAILURE, tool="other").retry_delay_ms == 100
+    assert lab.counts.ignored == {"candidate-not-loaded": 2}
+    assert lab.counts.matches == 0
+    with pytest.raises(_core.ConfigError, match=r"pay.*check_text_content.*perhaps"):
+        _core.RetryPluginCore(lab.config.config)
+
+
+def test_error_family_at_load() -> None:
+    """Both refuse; the hybrid with what its fast path raises, the core with a ValueError."""
+    with pytest.raises(OverflowError):
+        Laboratory(max_retries=2**32)
+    counts = Laboratory().counts
+    assert counts.accepted == {"error-family-at-load": 1}
+    assert counts.divergent == {}
+    with pytest.raises(_core.ConfigError, match="max_retries"):
+        _core.RetryPluginCore({"max_retries": 2**32})
+
+
+def test_error_wrapper() -> None:
+    """An internal error leaves the hybrid; the core says no retry and counts it."""
+    # What cannot be read cannot be copied to see whether it was changed either.
+    lab = Laboratory(check_payload=False)
+    before = _core.internal_errors()
+    comparison = lab.call(Angry())
+    assert raised(comparison) is RuntimeError
+    assert comparison.candidate.outcome.delay_ms == 0
+    assert _core.internal_errors() == before + 1
+    assert accepted(comparison) == ("error-wrapper",)
+    assert lab.counts.candidate_errors == {"internal": 1}
+
+
+def in_a_fork(work: Callable[[], object]) -> Any:
+    """Run something in a forked child and give its result."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, json.dumps(work()).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        text = pipe.read()
+    assert os.waitpid(child, 0)[1] == 0
+    return json.loads(text)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the test is about forking
+def test_fork_jitter() -> None:
+    """Forked workers of the hybrid draw the same delays; those of the core draw their own."""
+    hybrid = retry_legacy.RetryStateManager(0, 10**9, 10**9, True, [])  # noqa: FBT003
+    core = _core.RetryPluginCore({"backoff_base_ms": 10**9, "max_backoff_ms": 10**9})
+    payload: Any = SimpleNamespace(name="tool", result=FAILURE)
+
+    def draw(request_id: str) -> tuple[int, int]:
+        context: Any = SimpleNamespace(global_context=SimpleNamespace(request_id=request_id))
+        return hybrid.compute_delay(0), core.tool_post_invoke(payload, context).retry_delay_ms
+
+    draw("before the fork")
+    first, second = (in_a_fork(lambda: [draw(str(number)) for number in range(8)]) for _ in "ab")
+    assert [ours for ours, _ in first] == [ours for ours, _ in second]
+    assert [theirs for _, theirs in first] != [theirs for _, theirs in second]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # keeps the maximum in the child
+def test_bounded_state() -> None:
+    """The hybrid keeps every failing request; the core keeps a maximum and counts what it drops."""
+    lab = Laboratory()
+
+    def fill() -> tuple[int, int, int]:
+        _core.set_max_chains(2)
+        dropped = _core.evicted_chains()
+        for request_id in "abc":
+            lab.ask(FAILURE, request_id=request_id)
+        return retry_legacy.live_chains(), _core.live_chains(), _core.evicted_chains() - dropped
+
+    assert in_a_fork(fill) == [3, 2, 1]
+
+
+def test_trace_metrics() -> None:
+    """With a trace id the core adds what the gateway shows in a trace; the hybrid never does."""
+    lab = Laboratory()
+    for count, delay in ((1, 100), (2, 200), (3, 0)):
+        comparison = lab.call(FAILURE, trace_id="t1")
+        metrics = {"retry_count": count, "retry_delay_ms": delay}
+        assert comparison.reference.outcome.metadata == {"retry_policy": POLICY}
+        assert comparison.candidate.outcome.metadata == {
+            "retry_policy": POLICY,
+            "retry_with_backoff": metrics,
+        }
+        assert accepted(comparison) == ("trace-metrics",)
+    assert accepted(lab.call(SUCCESS, trace_id="t1")) == ("trace-metrics",)
+    assert lab.call(SUCCESS, trace_id="").outcome is Outcome.MATCH
+
+
+def test_two_entries_may_explain_one_decision() -> None:
+    """Each difference of a decision has its own explanation."""
+    lab = Laboratory(jitter=True, backoff_base_ms=1, max_retries=300, max_backoff_ms=1)
+    seen = {accepted(lab.call(FAILURE, trace_id="t1")) for _ in range(300)}
+    assert seen == {("trace-metrics",), ("jitter-zero", "trace-metrics")}
+
+
+def test_the_harness_reads_the_failures_of_both_paths_of_the_hybrid() -> None:
+    """Every ledger decision rests on the hybrid's own count."""
+    assert retry_legacy.NATIVE_AVAILABLE
+    for text_path in (False, True):
+        lab = Laboratory(check_text_content=text_path)
+        lab.ask(FAILURE)
+        hybrid = retry_legacy.RetryWithBackoffPlugin(lab.config)
+        reference = Reference(hybrid, lab.config, stored_failures)
+        assert reference.failures("tool", "r1") == 1
+        assert reference.failures("tool", "r2") == 0
+        retry_legacy.clear_state()
+
+
+def test_a_chain_that_differs_already_may_come_to_share_its_key() -> None:
+    """Once another pair has the same joined key, each pair's own count is what holds.
+
+    The count remembered for an earlier accepted difference went on to be used, stale, and a right
+    answer of the core was taken for a wrong one.
+    """
+    lab = Laboratory(max_retries=9)
+    lab.call(FAILURE, tool="a", request_id="b:c")
+    lab.call(HUGE_STATUS, tool="a", request_id="b:c")
+    lab.call(FAILURE, tool="a:b", request_id="c")
+    for _ in range(3):
+        lab.call(FAILURE, tool="a", request_id="b:c", trace_id="t1")
+    assert lab.counts.divergent == {}
