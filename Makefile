@@ -12,6 +12,8 @@ UV_VERSION := $(shell sed -n '/^name = "uv"$$/{n;s/^version = "\(.*\)"$$/\1/p;}'
 CORPUS := parity_tests/corpus/tool_results.jsonl
 # `make demo CPEX=0.1.2` replays with that version of cpex, in an environment of its own.
 CPEX ?=
+# cpex up to 0.1.2 allows mcp 2 but cannot be imported with it.
+OLD_CPEX_NEEDS := "mcp==1.30.0"
 
 export UV_PYTHON_DOWNLOADS := never
 export CARGO_TERM_COLOR ?= auto
@@ -57,7 +59,7 @@ test-old-cpex: .venvs/cpex-0.1.2 ## The same with the cpex whose CopyOnWriteDict
 
 .venvs/cpex-%: setup
 	@UV_PROJECT_ENVIRONMENT=$@ $(UV) sync --frozen --quiet --python $(BIN)/python
-	@$(UV) pip install --quiet --python $@/bin/python cpex==$*
+	@$(UV) pip install --quiet --python $@/bin/python cpex==$* $(if $(filter 0.1.0 0.1.1 0.1.2,$*),$(OLD_CPEX_NEEDS))
 
 test-published: setup ## The 60 cases against the published hybrid.
 	@$(BIN)/python parity_tests/published/run.py
@@ -77,7 +79,7 @@ lint:
 	@.ci/check_generated $(BIN)/python
 
 types:
-	@$(BIN)/mypy python_shim python_legacy parity_tests
+	@for room in python_shim python_legacy parity_tests; do $(BIN)/mypy $$room; done
 	@cd python_shim && ../$(BIN)/python -m mypy.stubtest retry_with_backoff._core \
 	  --mypy-config-file ../pyproject.toml
 	@$(BIN)/basedpyright

@@ -140,6 +140,9 @@ class RetryPluginCore:
         Does not raise, whatever the payload is.
         """
 
+    def set_quiet(self, quiet: bool, /) -> None:
+        """Whether giving up on a call goes unlogged, as it should where another side decides."""
+
     def notices(self) -> list[str]:
         """See :meth:`RetryConfig.notices`."""
 

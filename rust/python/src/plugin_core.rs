@@ -1,5 +1,7 @@
 //! `RetryPluginCore`: the hooks of the plugin.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
@@ -13,6 +15,7 @@ use crate::{config, process, results, settings};
 #[pyclass(frozen, module = "retry_with_backoff")]
 pub(crate) struct RetryPluginCore {
     engine: Engine,
+    is_quiet: AtomicBool,
 }
 
 #[pymethods]
@@ -26,6 +29,7 @@ impl RetryPluginCore {
         let config = config::read(config, settings::ceiling(py)?)?;
         Ok(Self {
             engine: Engine::new(config),
+            is_quiet: AtomicBool::new(false),
         })
     }
 
@@ -54,7 +58,7 @@ impl RetryPluginCore {
             self.engine
                 .settle(&judgement, &request_id, store, now, draw)
         });
-        if decision.verdict == Verdict::Exhausted {
+        if decision.verdict == Verdict::Exhausted && !self.is_quiet.load(Ordering::Relaxed) {
             log_exhausted(py, &tool, &request_id, decision.failures)?;
         }
         let metadata = results::metadata_of(py, judgement.policy())?;
@@ -95,6 +99,11 @@ impl RetryPluginCore {
             _ => config.base(),
         };
         results::metadata_of(payload.py(), policy)
+    }
+
+    #[pyo3(signature = (quiet, /))]
+    fn set_quiet(&self, quiet: bool) {
+        self.is_quiet.store(quiet, Ordering::Relaxed);
     }
 
     fn notices(&self) -> Vec<String> {
