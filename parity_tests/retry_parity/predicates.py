@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from retry_parity.compare import Difference, Kind, same_plain
-from retry_parity.observation import Raised
+from retry_parity.observation import Raised, Side
 from retry_parity.view import TRACE_KEY, View
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def status_range(view: View, difference: Difference) -> bool:
 def text_raises(view: View, difference: Difference) -> bool:
     """Hold when a text that no ``json.loads`` survives is there and the others decide right."""
     del difference
-    if not view.traits.text_path or not _raised(view, RecursionError, ValueError):
+    if not view.traits.text_path or not _raised(
+        view, RecursionError, ValueError, UnicodeDecodeError
+    ):
         return False
     content = _get(view.call.result, "content")
     if not isinstance(content, Iterable):
@@ -90,6 +92,16 @@ def text_raises(view: View, difference: Difference) -> bool:
     if len(kept) == len(items):
         return False
     return _decides_as(view, view.opinion(_with_content(view, kept)))
+
+
+def missing_text(view: View, difference: Difference) -> bool:
+    """Hold when the hybrid alone changed the payload: the text an item makes up when asked."""
+    if difference.detail != Side.REFERENCE.value or not view.traits.text_path:
+        return False
+    content = _get(view.call.result, "content")
+    return isinstance(content, Iterable) and any(
+        hasattr(type(item), "__missing__") and _get(item, "type") == "text" for item in content
+    )
 
 
 def content_shape(view: View, difference: Difference) -> bool:
@@ -186,6 +198,7 @@ DECISION_PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
         "error_wrapper": error_wrapper,
         "jitter_zero": jitter_zero,
         "key_collision": key_collision,
+        "missing_text": missing_text,
         "name_encoding": name_encoding,
         "status_range": status_range,
         "text_raises": text_raises,

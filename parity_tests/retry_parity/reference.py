@@ -19,6 +19,8 @@ from retry_parity.observation import Raised, Returned, attempt, returned
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from retry_legacy import RetryConfig
+
 _PROBE_IDS: Final = itertools.count()
 _PROBE_PREFIX: Final = "retry-parity-probe"
 _MOST_CACHED_TOOLS: Final = 4096
@@ -31,6 +33,10 @@ class ReferencePlugin(Protocol):
         self, payload: ToolPostInvokePayload, context: PluginContext
     ) -> Coroutine[object, object, object]:
         """Decide on a tool result."""
+        ...  # pragma: no cover
+
+    def effective_config(self, tool_name: str) -> RetryConfig:
+        """Give the config in force for a tool."""
         ...  # pragma: no cover
 
 
@@ -139,15 +145,8 @@ class Reference:
         return None if isinstance(answer, Raised) else returned(answer)
 
     def _read_traits(self, tool: str) -> Traits:
-        from retry_legacy import RetryConfig
-
-        base = RetryConfig.model_validate(dict(self._config))
-        overrides = base.tool_overrides.get(tool)
-        if overrides:
-            base = RetryConfig.model_validate(
-                {**base.model_dump(), **overrides, "tool_overrides": {}}
-            )
-        return Traits(jitter=base.jitter, text_path=base.check_text_content)
+        config = self._plugin.effective_config(tool)
+        return Traits(jitter=config.jitter, text_path=config.check_text_content)
 
 
 def _run(coroutine: Coroutine[object, object, object]) -> object:

@@ -10,9 +10,9 @@ from cpex.framework import ToolPostInvokeResult
 from laboratory import POLICY, Laboratory, answered
 
 from retry_parity.compare import compare, same_plain, signature
-from retry_parity.containers import LazyDict
 from retry_parity.latency import Latency
 from retry_parity.observation import Observation, Raised, Side, returned
+from retry_parity.recipes import LazyDict
 
 
 def observed(side: Side, outcome: Any, internal_errors: int = 0) -> Observation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ BEHAVIOUR_ROWS = {
     "bounded-state",
     "trace-metrics",
 }
-FURTHER_ROWS = {"error-family-at-load"}
+FURTHER_ROWS = {"error-family-at-load", "missing-text"}
 
 
 def test_the_ledger_has_every_row_of_the_behaviour_table_and_the_known_further_ones() -> None:
@@ -122,9 +123,11 @@ def test_what_follows_from_an_accepted_difference_is_accepted_until_the_chain_en
 
 
 @pytest.mark.parametrize(
-    ("text", "error"), [(TOO_DEEP, RecursionError), (TOO_LONG, ValueError)], ids=["deep", "long"]
+    ("text", "error"),
+    [(TOO_DEEP, RecursionError), (TOO_LONG, ValueError), (b"\xff\xfe{", UnicodeDecodeError)],
+    ids=["deep", "long", "undecodable"],
 )
-def test_text_raises(text: str, error: type[Exception]) -> None:
+def test_text_raises(text: str | bytes, error: type[Exception]) -> None:
     """A text that json.loads dies of raises in the hybrid; the core skips it, and only it."""
     lab = Laboratory(check_text_content=True)
     comparison = lab.call(texts(text))
@@ -135,6 +138,15 @@ def test_text_raises(text: str, error: type[Exception]) -> None:
     assert raised(other) is error
     assert other.candidate.outcome.delay_ms == 100
     assert accepted(other) == ("text-raises",)
+
+
+def test_missing_text() -> None:
+    """The hybrid asks by item access, and a defaultdict gains a key; the core changes nothing."""
+    item: defaultdict[str, Any] = defaultdict(list, type="text")
+    comparison = Laboratory(check_text_content=True).call(SUCCESS | {"content": [item]})
+    assert dict(item) == {"type": "text", "text": []}
+    assert [str(each) for each in comparison.differences] == ["payload-mutated:reference"]
+    assert accepted(comparison) == ("missing-text",)
 
 
 @pytest.mark.parametrize("content", [None, 5, True])

@@ -11,7 +11,8 @@ from cpex.framework.memory import CopyOnWriteDict
 
 from retry_parity import candidates
 from retry_parity.cli import main
-from retry_parity.containers import Container, LazyDict, SnapshotDict, installed_kind, wrap
+from retry_parity.containers import Container, installed_kind, wrap
+from retry_parity.recipes import LazyDict, PlainSubclass
 
 if TYPE_CHECKING:
     from retry_parity.candidates import Candidate
@@ -204,7 +205,7 @@ def test_a_place_for_json_that_does_not_exist_is_status_2_before_the_run(
 def test_the_containers_are_what_they_stand_for() -> None:
     """The installed wrapper behaves as the kind it is said to be; the lazy one has no storage."""
     result = {"isError": True, "content": []}
-    kinds: dict[Container, type] = {Container.LAZY: LazyDict, Container.SNAPSHOT: SnapshotDict}
+    kinds: dict[Container, type] = {Container.LAZY: LazyDict, Container.SNAPSHOT: PlainSubclass}
     installed = CopyOnWriteDict(result)
     assert ("isError" in list(dict.keys(installed))) == (installed_kind() is Container.SNAPSHOT)
     for kind, wrapper in kinds.items():

@@ -79,7 +79,7 @@ class RetryWithBackoffPlugin(Plugin):
             Exception: Whatever text content raises; see `failure.is_failure`.
         """
         tool = payload.name
-        config = config_for(self._base, tool)
+        config = self.effective_config(tool)
         request_id = context.global_context.request_id
         if self._manager is not None and not config.check_text_content:
             is_error, status_code = read_signals(payload.result)
@@ -98,6 +98,14 @@ class RetryWithBackoffPlugin(Plugin):
         """Attach the base policy as metadata; a resource is never retried."""
         del payload, context
         return ResourcePostFetchResult(metadata=policy_metadata(self._base))
+
+    def effective_config(self, tool_name: str) -> RetryConfig:
+        """Give the config in force for a tool: overrides merged, ceiling applied.
+
+        Raises:
+            pydantic.ValidationError: The tool's override holds a value that only a call reveals.
+        """
+        return config_for(self._base, tool_name)
 
     def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, Any] | None:
         """Describe the tool's policy for a gateway that retries by itself.

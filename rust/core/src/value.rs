@@ -16,8 +16,11 @@ pub enum Value {
     /// A boolean of another library (numpy's): taken wherever a boolean is, as an integer only
     /// where floats are taken as well.
     ForeignBool(bool),
-    /// An integer, or an object that offers itself as one (`__index__`).
+    /// An integer of Python's or another library's.
     Int(Integer),
+    /// An object that is no number but offers itself as an integer (`__index__`): taken wherever
+    /// an integer is, but for the retries of an override, which have to compare with a ceiling.
+    Index(Integer),
     /// A number that need not be whole: float, decimal, fraction.
     Real {
         /// The nearest double.
@@ -56,6 +59,18 @@ pub enum Integer {
         /// How it is shown in a message.
         shown: String,
     },
+}
+
+impl Integer {
+    /// The value, or the outermost one of its sign where it is too large: no setting takes either.
+    #[must_use]
+    pub(crate) fn saturated(&self) -> i128 {
+        match self {
+            Self::Small(value) => *value,
+            Self::Huge { negative: true, .. } => i128::MIN,
+            Self::Huge { .. } => i128::MAX,
+        }
+    }
 }
 
 impl Value {
@@ -124,8 +139,12 @@ impl fmt::Display for Value {
         match self {
             Self::Null => out.write_str("null"),
             Self::Bool(flag) | Self::ForeignBool(flag) => write!(out, "{flag}"),
-            Self::Int(Integer::Small(value)) => write!(out, "{value}"),
-            Self::Int(Integer::Huge { shown, .. }) => out.write_str(&shortened(shown)),
+            Self::Int(Integer::Small(value)) | Self::Index(Integer::Small(value)) => {
+                write!(out, "{value}")
+            }
+            Self::Int(Integer::Huge { shown, .. }) | Self::Index(Integer::Huge { shown, .. }) => {
+                out.write_str(&shortened(shown))
+            }
             Self::Real { approx, .. } => write!(out, "{approx:?}"),
             Self::Text(bytes) => write!(out, "{:?}", shortened(&String::from_utf8_lossy(bytes))),
             Self::Bytes(bytes) => {

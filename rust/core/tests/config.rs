@@ -54,6 +54,7 @@ fn values() -> Vec<(&'static str, Value)> {
         ("2^32", Value::int(1 << 32)),
         ("2^64", Value::int(1 << 64)),
         ("huge", huge()),
+        ("index of 3", Value::Index(Integer::Small(3))),
         ("3.0", Value::real(3.0)),
         ("3.5", Value::real(3.5)),
         ("NaN", Value::real(f64::NAN)),

@@ -36,6 +36,7 @@ impl StdType {
 }
 
 static DECIMAL: StdType = StdType::new("decimal", "Decimal");
+static INTEGRAL: StdType = StdType::new("numbers", "Integral");
 static REAL: StdType = StdType::new("numbers", "Real");
 static ENUM: StdType = StdType::new("enum", "Enum");
 static ITERABLE: StdType = StdType::new("collections.abc", "Iterable");
@@ -58,7 +59,7 @@ fn read(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
         return Ok(Value::Bool(flag.is_true()));
     }
     if object.is_instance_of::<PyInt>() {
-        return integer(object);
+        return Ok(Value::Int(integer(object)?));
     }
     if let Ok(text) = object.cast::<PyString>() {
         return Ok(Value::Text(name_bytes(text)?.into_owned()));
@@ -75,7 +76,12 @@ fn read(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
         return Ok(container);
     }
     if object.hasattr("__index__")? {
-        return integer(&object.call_method0("__index__")?);
+        let offered = integer(&object.call_method0("__index__")?)?;
+        return Ok(if INTEGRAL.holds(object)? {
+            Value::Int(offered)
+        } else {
+            Value::Index(offered)
+        });
     }
     if DECIMAL.holds(object)? || REAL.holds(object)? {
         return ratio(object);
@@ -115,15 +121,15 @@ fn container(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<Value>>
     Ok(Some(Value::List { items, indexable }))
 }
 
-fn integer(object: &Bound<'_, PyAny>) -> PyResult<Value> {
-    Ok(Value::Int(match object.extract::<i128>() {
+fn integer(object: &Bound<'_, PyAny>) -> PyResult<Integer> {
+    Ok(match object.extract::<i128>() {
         Ok(number) => Integer::Small(number),
         Err(_) => Integer::Huge {
             negative: object.lt(0)?,
             // Decimal digits of a huge integer may be refused; hexadecimal ones never are.
             shown: object.call_method1("__format__", ("#x",))?.extract()?,
         },
-    }))
+    })
 }
 
 /// A decimal, a fraction, a float of another library.

@@ -24,7 +24,12 @@ pub(super) fn lax_retries(
 }
 
 pub(super) fn strict_retries(value: &Value, place: &Place) -> Result<u32, ConfigError> {
-    strict_whole(value).and_then(narrow).ok_or_else(|| {
+    let retries = match value {
+        // The hybrid compares it with the ceiling, which such an object cannot.
+        Value::Index(_) => None,
+        number => strict_whole(number),
+    };
+    retries.and_then(narrow).ok_or_else(|| {
         refused(
             value,
             place,
@@ -83,6 +88,7 @@ pub(super) fn lax_flag(value: &Value, place: &Place) -> Result<bool, ConfigError
     let flag = match value {
         Value::Bool(flag) | Value::ForeignBool(flag) => Some(*flag),
         Value::Int(Integer::Small(number))
+        | Value::Index(Integer::Small(number))
         | Value::Real {
             whole: Some(number),
             ..
@@ -167,10 +173,7 @@ fn statuses(
 fn strict_whole(value: &Value) -> Option<i128> {
     match value {
         Value::Bool(flag) => Some(i128::from(*flag)),
-        Value::Int(Integer::Small(number)) => Some(*number),
-        Value::Int(Integer::Huge { negative, .. }) => {
-            Some(if *negative { i128::MIN } else { i128::MAX })
-        }
+        Value::Int(integer) | Value::Index(integer) => Some(integer.saturated()),
         _ => None,
     }
 }

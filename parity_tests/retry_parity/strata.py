@@ -1,0 +1,168 @@
+"""The cells of the input space, and which of them a run has reached.
+
+A stratum is signal kind x chain position x override x text check x outcome. What cannot occur is
+no stratum: the table of those that can is here, and a run that leaves one of them empty has not
+looked everywhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from retry_parity.observation import Hook, Raised, Returned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from retry_parity.evidence import Comparison
+    from retry_parity.reference import Traits
+
+
+class Signal(StrEnum):
+    """What a result says, by the first of its signals that decides."""
+
+    NO_RESULT = "no result object"
+    NONE = "no signal"
+    FLAG = "isError"
+    FLAG_AND_RETRYABLE = "isError, retryable status"
+    FLAG_AND_OTHER = "isError, other status"
+    INNER_FLAG = "structured isError"
+    STATUS_RETRYABLE = "retryable status"
+    STATUS_OTHER = "other status"
+    TEXT = "text only"
+
+
+class Position(StrEnum):
+    """Where in its chain a call stands, by the reference's count before it."""
+
+    NEW = "no chain"
+    FIRST = "after 1 failure"
+    LATER = "after more failures"
+
+
+class Outcome(StrEnum):
+    """What the reference decided."""
+
+    RETRY = "retry"
+    NO_RETRY = "no retry"
+    RAISED = "raised"
+
+
+class Stratum(NamedTuple):
+    """One cell."""
+
+    signal: Signal
+    position: Position
+    override: bool
+    text_check: bool
+    outcome: Outcome
+
+    def __str__(self) -> str:
+        """Give the cell as a person reads it."""
+        return (
+            f"{self.signal} | {self.position} | {'override' if self.override else 'base'} | "
+            f"{'text check' if self.text_check else 'structured'} | {self.outcome}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a stratum needs to know of a tool's config.
+
+    Attributes:
+        traits: Jitter and path.
+        override: Whether the tool has overrides.
+        retryable: Its retryable status codes.
+    """
+
+    traits: Traits
+    override: bool
+    retryable: frozenset[int]
+
+
+def signal_of(result: object, retryable: Iterable[int]) -> Signal:
+    """Name what a result says, by the rules of BEHAVIOUR.md, "Is it a failure?"."""
+    if not isinstance(result, dict):
+        return Signal.NO_RESULT
+    structured = result.get("structuredContent")
+    inner = structured if isinstance(structured, dict) else {}
+    status = inner.get("status_code")
+    has_status = isinstance(status, int)
+    is_retryable = has_status and status in set(retryable)
+    if result.get("isError") is True:
+        if not has_status:
+            return Signal.FLAG
+        return Signal.FLAG_AND_RETRYABLE if is_retryable else Signal.FLAG_AND_OTHER
+    if inner.get("isError") is True:
+        return Signal.INNER_FLAG
+    if has_status:
+        return Signal.STATUS_RETRYABLE if is_retryable else Signal.STATUS_OTHER
+    if structured is None and result.get("content"):
+        return Signal.TEXT
+    return Signal.NONE
+
+
+class Coverage:
+    """How often each stratum was met. Counts of parts add up to those of the whole."""
+
+    def __init__(self, counts: Mapping[Stratum, int] | None = None) -> None:
+        """Start with what was met before."""
+        self.counts: Counter[Stratum] = Counter(counts or {})
+
+    def add(self, comparison: Comparison, setting: Setting, failures_before: int) -> None:
+        """Count a comparison of a tool call; others have no stratum."""
+        call = comparison.call
+        if call.hook is not Hook.TOOL_POST_INVOKE or comparison.reference is None:
+            return
+        decided = comparison.reference.outcome
+        outcome = Outcome.NO_RETRY
+        if isinstance(decided, Raised):
+            outcome = Outcome.RAISED
+        elif isinstance(decided, Returned) and decided.retries:
+            outcome = Outcome.RETRY
+        positions = (Position.NEW, Position.FIRST, Position.LATER)
+        self.counts[
+            Stratum(
+                signal_of(call.result, setting.retryable),
+                positions[min(failures_before, 2)],
+                setting.override,
+                setting.traits.text_path,
+                outcome,
+            )
+        ] += 1
+
+    def missing(self) -> tuple[Stratum, ...]:
+        """Give the strata that can occur and were not met."""
+        return tuple(stratum for stratum in reachable() if not self.counts[stratum])
+
+
+def reachable() -> tuple[Stratum, ...]:
+    """Give every stratum that can occur."""
+    return tuple(
+        Stratum(signal, position, override, text_check, outcome)
+        for signal in Signal
+        for position in Position
+        for override in (False, True)
+        for text_check in (False, True)
+        for outcome in Outcome
+        if _can_occur(signal, outcome, text_check=text_check)
+    )
+
+
+def _can_occur(signal: Signal, outcome: Outcome, *, text_check: bool) -> bool:
+    if signal is Signal.NO_RESULT:
+        # It cannot fail, but on the fast path a name can still raise.
+        return outcome is Outcome.NO_RETRY or (outcome is Outcome.RAISED and not text_check)
+    if signal in {Signal.NONE, Signal.STATUS_OTHER, Signal.FLAG_AND_OTHER} or (
+        signal is Signal.TEXT and not text_check
+    ):
+        possible = {Outcome.NO_RETRY}
+    else:
+        possible = {Outcome.RETRY, Outcome.NO_RETRY}
+    if not text_check or signal in {Signal.TEXT, Signal.NONE}:
+        # Names and statuses raise on the fast path, contents and texts on the other.
+        possible.add(Outcome.RAISED)
+    return outcome in possible
