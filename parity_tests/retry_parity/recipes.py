@@ -52,6 +52,10 @@ class LazyDict(dict[Any, Any]):  # noqa: PLW1641 - no dict has a hash
         """Compare what is behind."""
         return self._pairs == (other._pairs if isinstance(other, LazyDict) else other)
 
+    def __ne__(self, other: object) -> bool:
+        """Compare what is behind; a dict has its own answer otherwise."""
+        return not self == other
+
     def __repr__(self) -> str:
         """Show what is behind."""
         return f"LazyDict({self._pairs!r})"
@@ -120,13 +124,13 @@ def _copy_on_write(pairs: Iterable[tuple[Any, Any]]) -> Any:
 
 
 def _enum_member(value: Any) -> Any:
-    members: Any = enum.Enum("Member", {"IT": value})
-    return members["IT"]
+    make: Any = enum.Enum
+    return make("Member", {"IT": value})["IT"]
 
 
 def _text_member(value: str) -> Any:
-    members: Any = enum.StrEnum("TextMember", {"IT": value})
-    return members["IT"]
+    make: Any = enum.StrEnum
+    return make("TextMember", {"IT": value})["IT"]
 
 
 def _generated(items: Iterable[Any]) -> Iterator[Any]:

@@ -90,19 +90,16 @@ def signal_of(result: object, retryable: Iterable[int]) -> Signal:
     structured = result.get("structuredContent")
     inner = structured if isinstance(structured, dict) else {}
     status = inner.get("status_code")
-    has_status = isinstance(status, int)
-    is_retryable = has_status and status in set(retryable)
+    known = status in set(retryable) if isinstance(status, int) else None
     if result.get("isError") is True:
-        if not has_status:
-            return Signal.FLAG
-        return Signal.FLAG_AND_RETRYABLE if is_retryable else Signal.FLAG_AND_OTHER
+        return {None: Signal.FLAG, True: Signal.FLAG_AND_RETRYABLE, False: Signal.FLAG_AND_OTHER}[
+            known
+        ]
     if inner.get("isError") is True:
         return Signal.INNER_FLAG
-    if has_status:
-        return Signal.STATUS_RETRYABLE if is_retryable else Signal.STATUS_OTHER
-    if structured is None and result.get("content"):
-        return Signal.TEXT
-    return Signal.NONE
+    if known is not None:
+        return Signal.STATUS_RETRYABLE if known else Signal.STATUS_OTHER
+    return Signal.TEXT if structured is None and result.get("content") else Signal.NONE
 
 
 class Coverage:
@@ -152,17 +149,16 @@ def reachable() -> tuple[Stratum, ...]:
     )
 
 
+#: Signals that no config makes a failure.
+_HARMLESS = frozenset({Signal.NONE, Signal.STATUS_OTHER, Signal.FLAG_AND_OTHER, Signal.NO_RESULT})
+#: Signals beside which the text path reads the content, which can raise.
+_TEXT_IS_READ = frozenset({Signal.TEXT, Signal.NONE})
+
+
 def _can_occur(signal: Signal, outcome: Outcome, *, text_check: bool) -> bool:
-    if signal is Signal.NO_RESULT:
-        # It cannot fail, but on the fast path a name can still raise.
-        return outcome is Outcome.NO_RETRY or (outcome is Outcome.RAISED and not text_check)
-    if signal in {Signal.NONE, Signal.STATUS_OTHER, Signal.FLAG_AND_OTHER} or (
-        signal is Signal.TEXT and not text_check
-    ):
-        possible = {Outcome.NO_RETRY}
-    else:
-        possible = {Outcome.RETRY, Outcome.NO_RETRY}
-    if not text_check or signal in {Signal.TEXT, Signal.NONE}:
+    if outcome is Outcome.RETRY:
+        return signal not in _HARMLESS and (text_check or signal is not Signal.TEXT)
+    if outcome is Outcome.RAISED:
         # Names and statuses raise on the fast path, contents and texts on the other.
-        possible.add(Outcome.RAISED)
-    return outcome in possible
+        return not text_check or signal in _TEXT_IS_READ
+    return True
