@@ -17,6 +17,8 @@ from cpex.framework import (
 
 __all__ = [
     "DEFAULT_BACKOFF_BASE_MS",
+    "DEFAULT_CHECK_TEXT_CONTENT",
+    "DEFAULT_JITTER",
     "DEFAULT_MAX_BACKOFF_MS",
     "DEFAULT_MAX_RETRIES",
     "DEFAULT_RETRY_ON_STATUS",
@@ -32,6 +34,7 @@ __all__ = [
     "evicted_chains",
     "first_time",
     "internal_errors",
+    "last_internal_error",
     "live_chains",
     "panic_for_tests",
     "record_internal_error",
@@ -46,6 +49,8 @@ DEFAULT_MAX_RETRIES: Final[int]
 DEFAULT_BACKOFF_BASE_MS: Final[int]
 DEFAULT_MAX_BACKOFF_MS: Final[int]
 DEFAULT_RETRY_ON_STATUS: Final[list[int]]
+DEFAULT_JITTER: Final[bool]
+DEFAULT_CHECK_TEXT_CONTENT: Final[bool]
 LARGEST_RETRIES: Final[int]
 LARGEST_DELAY_MS: Final[int]
 SMALLEST_STATUS: Final[int]
@@ -169,6 +174,9 @@ def evicted_chains() -> int:
 
 def internal_errors() -> int:
     """Errors that the plugin turned into "no retry" since the process began."""
+
+def last_internal_error() -> str | None:
+    """``"hook: ExceptionType"`` of the latest internal error; None before the first."""
 
 def record_internal_error(hook: str, error: BaseException, /) -> str | None:
     """Count an internal error of a hook.

@@ -37,13 +37,19 @@ Status = Annotated[int, Field(ge=_core.SMALLEST_STATUS, le=_core.LARGEST_STATUS)
 Exact = BeforeValidator(_only_integers)
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """Drop defaults from the schema of overrides: what is left out there is inherited."""
+    for setting in schema["properties"].values():
+        setting.pop("default", None)
+
+
 class ToolOverridesModel(BaseModel):
     """Settings of one tool. What is left out is inherited from the base.
 
-    Numbers are taken as integers only: the hybrid's native module read no text here.
+    Numbers are taken as integers only, not as text or float.
     """
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", json_schema_extra=_without_defaults)
 
     max_retries: Annotated[Retries, Exact] = Field(
         default=_core.DEFAULT_MAX_RETRIES, description="Retries after the first call."
@@ -63,10 +69,11 @@ class ToolOverridesModel(BaseModel):
         )
     )
     jitter: StrictBool = Field(
-        default=True, description="Draw each delay uniformly from 1 ms up to its ceiling."
+        default=_core.DEFAULT_JITTER,
+        description="Draw each delay uniformly from 1 ms up to its ceiling.",
     )
     check_text_content: bool = Field(
-        default=False,
+        default=_core.DEFAULT_CHECK_TEXT_CONTENT,
         description="Also read text content that is JSON where structured content is absent.",
     )
 
@@ -76,12 +83,7 @@ class ToolOverridesModel(BaseModel):
 
 
 class RetryConfigModel(BaseModel):
-    """The whole configuration of the plugin.
-
-    Examples:
-        >>> RetryConfigModel(max_retries=3, tool_overrides={"pay": {"max_retries": 0}}).settings()
-        {'max_retries': 3, 'tool_overrides': {'pay': {'max_retries': 0}}}
-    """
+    """The whole configuration of the plugin."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -101,10 +103,11 @@ class RetryConfigModel(BaseModel):
         description="Status codes that are worth a retry.",
     )
     jitter: bool = Field(
-        default=True, description="Draw each delay uniformly from 1 ms up to its ceiling."
+        default=_core.DEFAULT_JITTER,
+        description="Draw each delay uniformly from 1 ms up to its ceiling.",
     )
     check_text_content: bool = Field(
-        default=False,
+        default=_core.DEFAULT_CHECK_TEXT_CONTENT,
         description="Also read text content that is JSON where structured content is absent.",
     )
     tool_overrides: dict[str, ToolOverridesModel] = Field(

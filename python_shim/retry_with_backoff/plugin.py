@@ -31,7 +31,13 @@ class RetryWithBackoffPlugin(Plugin):
 
     def __init__(self, config: PluginConfig) -> None:
         super().__init__(config)
-        self._core = RetryPluginCore(config.config)
+        try:
+            self._core = RetryPluginCore(config.config)
+        except (Exception, *CONTROL_FLOW):
+            raise
+        except BaseException as panic:  # must not end the start of the gateway
+            message = f"retry_with_backoff cannot be loaded: {panic}"
+            raise RuntimeError(message) from panic
         for notice in filter(first_time, self._core.notices()):
             log.warning("%s", notice)
 
@@ -57,7 +63,11 @@ class RetryWithBackoffPlugin(Plugin):
 
     def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, Any] | None:
         """Return the gateway's own form of the policy; None for a tool whose text is checked."""
-        return self._core.to_rust_native_policy(tool_name, ceiling)
+        try:
+            return self._core.to_rust_native_policy(tool_name, ceiling)
+        except BaseException as error:  # a Rust panic is no Exception
+            _report("to_rust_native_policy", error)
+            return None
 
 
 def _report(hook: str, error: BaseException) -> None:

@@ -9,12 +9,13 @@ from importlib import resources
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
-from retry_with_backoff import ConfigError, RetryConfig, RetryConfigModel
+from retry_with_backoff import ConfigError, RetryConfig, RetryConfigModel, __version__
 
 SETTINGS = ("max_retries", "backoff_base_ms", "max_backoff_ms", "retry_on_status", "jitter")
 
@@ -103,6 +104,22 @@ def schema() -> dict[str, Any]:
 def test_the_shipped_schema_is_the_models() -> None:
     """`make generated` writes it; a stale one fails here."""
     assert schema() == RetryConfigModel.model_json_schema()
+
+
+def test_the_schema_gives_overrides_no_defaults() -> None:
+    """What an override leaves out is inherited; an editor must not fill in anything."""
+    settings = schema()["$defs"]["ToolOverridesModel"]["properties"]
+    assert set(settings) == {*SETTINGS, "check_text_content"}
+    assert not [name for name, setting in settings.items() if "default" in setting]
+
+
+def test_the_manifest_states_the_defaults_and_the_version_of_the_core() -> None:
+    """The manifest is read by people and tools that do not load the plugin."""
+    text = resources.files("retry_with_backoff").joinpath("plugin-manifest.yaml").read_text()
+    manifest = yaml.safe_load(text)
+    defaults = RetryConfig.from_dict({}).to_dict() | {"tool_overrides": {}}
+    assert manifest["default_configs"] == defaults
+    assert manifest["version"] == __version__
 
 
 def test_the_shipped_schema_checks_configurations() -> None:

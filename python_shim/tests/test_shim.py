@@ -54,6 +54,39 @@ def test_a_rust_panic_does_not_reach_the_gateway(call: Call) -> None:
     assert (result.retry_delay_ms, result.metadata) == (0, POLICY)
 
 
+def test_a_rust_panic_at_load_is_an_ordinary_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The framework skips a plugin that raises an Exception; a BaseException would end it."""
+
+    def panicking(_: object) -> None:
+        raise RustPanic("while loading")
+
+    monkeypatch.setattr("retry_with_backoff.plugin.RetryPluginCore", panicking)
+    with pytest.raises(RuntimeError, match="cannot be loaded: while loading"):
+        RetryWithBackoffPlugin(PluginConfig(name="r", kind="k"))
+
+
+def test_a_rust_panic_in_the_policy_means_that_the_hook_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a policy the gateway calls the hook, where the error is dealt with."""
+
+    def panicking(*_: object) -> None:
+        raise RustPanic("in the policy")
+
+    plugin = RetryWithBackoffPlugin(PluginConfig(name="r", kind="k"))
+    monkeypatch.setattr(plugin, "_core", SimpleNamespace(to_rust_native_policy=panicking))
+    assert plugin.to_rust_native_policy("search", 3) is None
+
+
+@pytest.mark.parametrize(("ceiling", "retries"), [(2**70, 2), (1, 1), (-(2**70), -(2**63))])
+def test_a_ceiling_of_any_size_bounds_the_policy(ceiling: int, retries: int) -> None:
+    """A ceiling beyond 64 bits bounds nothing, or everything."""
+    plugin = RetryWithBackoffPlugin(PluginConfig(name="r", kind="k"))
+    policy = plugin.to_rust_native_policy("search", ceiling)
+    assert policy is not None
+    assert policy["maxRetries"] == retries
+
+
 def test_a_panic_with_the_lock_held_does_not_take_later_calls_down(call: Call) -> None:
     """A poisoned lock is emptied and used again; the next calls are counted as usual."""
     with pytest.raises(BaseException, match="lock held") as panic:

@@ -5,11 +5,15 @@
 //! floats). What the hybrid notices only when a tool is called is refused here, at load (ledger:
 //! override-at-load).
 
+mod check;
 mod coerce;
+mod notice;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::num::NonZeroU64;
+
+use self::check::Checker;
+pub use self::notice::Notice;
 
 use crate::error::{ConfigError, Place};
 use crate::value::{Value, shortened};
@@ -52,6 +56,20 @@ pub const DEFAULT_MAX_BACKOFF_MS: NonZeroU64 = NonZeroU64::new(5_000).unwrap();
 /// Default of `retry_on_status`.
 pub const DEFAULT_RETRY_ON_STATUS: [i32; 5] = [429, 500, 502, 503, 504];
 
+/// Default of `jitter`.
+pub const DEFAULT_JITTER: bool = true;
+/// Default of `check_text_content`.
+pub const DEFAULT_CHECK_TEXT_CONTENT: bool = false;
+
+/// Largest `max_retries`.
+pub const LARGEST_RETRIES: u32 = u32::MAX;
+/// Largest `backoff_base_ms` and `max_backoff_ms`.
+pub const LARGEST_DELAY_MS: u64 = u64::MAX;
+/// Smallest code in `retry_on_status`.
+pub const SMALLEST_STATUS: i32 = i32::MIN;
+/// Largest code in `retry_on_status`.
+pub const LARGEST_STATUS: i32 = i32::MAX;
+
 /// The settings in force for one tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -72,8 +90,8 @@ impl Default for Policy {
             backoff_base_ms: DEFAULT_BACKOFF_BASE_MS,
             max_backoff_ms: DEFAULT_MAX_BACKOFF_MS,
             retry_on_status: DEFAULT_RETRY_ON_STATUS.to_vec(),
-            jitter: true,
-            check_text_content: false,
+            jitter: DEFAULT_JITTER,
+            check_text_content: DEFAULT_CHECK_TEXT_CONTENT,
         }
     }
 }
@@ -119,63 +137,6 @@ impl Policy {
     #[must_use]
     pub fn check_text_content(&self) -> bool {
         self.check_text_content
-    }
-}
-
-/// Something about a valid configuration that its operator should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A number of retries was above the gateway's ceiling.
-    Clamped {
-        /// Where it stands.
-        place: Place,
-        /// What was asked for.
-        given: String,
-        /// What is in force.
-        ceiling: u32,
-    },
-    /// A key that no setting has; it changes nothing.
-    UnknownKey {
-        /// The key, in its place.
-        shown: String,
-    },
-    /// The cap is below the base, so that no delay ever reaches the base.
-    CapBelowBase {
-        /// Where the cap stands.
-        place: Place,
-        /// The cap.
-        cap_ms: NonZeroU64,
-        /// The base.
-        base_ms: NonZeroU64,
-    },
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Clamped {
-                place,
-                given,
-                ceiling,
-            } => write!(
-                out,
-                "{place}: {given} exceeds the gateway's ceiling, using {ceiling}"
-            ),
-            Self::UnknownKey { shown } => write!(
-                out,
-                "{shown} is no setting and is ignored; settings: {}",
-                key::ALL.join(", ")
-            ),
-            Self::CapBelowBase {
-                place,
-                cap_ms,
-                base_ms,
-            } => write!(
-                out,
-                "{place}: {cap_ms} is below {} {base_ms}, no delay will exceed {cap_ms} ms",
-                key::BACKOFF_BASE_MS
-            ),
-        }
     }
 }
 
@@ -226,12 +187,7 @@ impl RetryConfig {
         };
         let mut config = Self::default();
         let mut overrides: &[(Value, Value)] = &[];
-        let mut checker = Checker {
-            ceiling,
-            tool: None,
-            retries_as_written: None,
-            notices: &mut config.notices,
-        };
+        let mut base = Checker::new(None, ceiling, &mut config.notices);
         for (name, value) in entries {
             let Value::Text(name) = name else {
                 return Err(ConfigError::Key {
@@ -240,24 +196,19 @@ impl RetryConfig {
                 });
             };
             if name == key::TOOL_OVERRIDES.as_bytes() {
-                overrides = checker.overrides(value)?;
+                overrides = overrides_of(value)?;
             } else {
-                checker.base_setting(&mut config.base, name, value)?;
+                base.setting(&mut config.base, name, value)?;
             }
         }
-        checker.finish(&mut config.base);
+        base.finish(&mut config.base);
         for (name, value) in overrides {
             let tool = name.as_name().ok_or_else(|| ConfigError::Key {
                 within: key::TOOL_OVERRIDES.to_owned(),
                 given: name.to_string(),
             })?;
-            let mut checker = Checker {
-                ceiling,
-                tool: Some(tool),
-                retries_as_written: None,
-                notices: &mut config.notices,
-            };
-            let policy = checker.tool_policy(&config.base, tool, value)?;
+            let checker = Checker::new(Some(tool), ceiling, &mut config.notices);
+            let policy = merged(&config.base, tool, value, checker)?;
             config.tools.insert(tool.into(), policy);
         }
         Ok(config)
@@ -287,173 +238,42 @@ impl RetryConfig {
     }
 }
 
-/// Applies the rules to one mapping of settings: the base, or one tool's overrides.
-struct Checker<'a> {
-    ceiling: Option<u32>,
-    tool: Option<&'a [u8]>,
-    /// What this mapping says about `max_retries`, for the notice that it was clamped.
-    retries_as_written: Option<String>,
-    notices: &'a mut Vec<Notice>,
-}
-
-impl Checker<'_> {
-    fn place(&self, key: &'static str) -> Place {
-        Place::new(self.tool, key)
-    }
-
-    fn base_setting(
-        &mut self,
-        policy: &mut Policy,
-        name: &[u8],
-        value: &Value,
-    ) -> Result<(), ConfigError> {
-        match setting(name) {
-            Some(key::MAX_RETRIES) => {
-                let retries =
-                    coerce::lax_retries(value, self.ceiling, &self.place(key::MAX_RETRIES))?;
-                policy.declared_max_retries = retries;
-                policy.max_retries = retries;
-                self.retries_as_written = Some(value.to_string());
-            }
-            Some(name @ key::BACKOFF_BASE_MS) => {
-                policy.backoff_base_ms = coerce::lax_delay(value, &self.place(name))?;
-            }
-            Some(name @ key::MAX_BACKOFF_MS) => {
-                policy.max_backoff_ms = coerce::lax_delay(value, &self.place(name))?;
-            }
-            Some(name @ key::RETRY_ON_STATUS) => {
-                policy.retry_on_status = coerce::lax_statuses(value, &self.place(name))?;
-            }
-            Some(name @ key::JITTER) => {
-                policy.jitter = coerce::lax_flag(value, &self.place(name))?;
-            }
-            Some(name @ key::CHECK_TEXT_CONTENT) => {
-                policy.check_text_content = coerce::lax_flag(value, &self.place(name))?;
-            }
-            _ => self.note_unknown(name),
-        }
-        Ok(())
-    }
-
-    fn override_setting(
-        &mut self,
-        policy: &mut Policy,
-        name: &[u8],
-        value: &Value,
-    ) -> Result<(), ConfigError> {
-        match setting(name) {
-            Some(name @ key::MAX_RETRIES) => {
-                // The hybrid compares with the ceiling before it looks at the type, so that a
-                // number of any sort above the ceiling is taken.
-                let retries = match self.ceiling {
-                    Some(ceiling) if coerce::is_above(value, ceiling) => {
-                        coerce::saturated_retries(value)
-                    }
-                    _ => coerce::strict_retries(value, &self.place(name))?,
-                };
-                policy.declared_max_retries = retries;
-                policy.max_retries = retries;
-                self.retries_as_written = Some(value.to_string());
-            }
-            Some(name @ key::BACKOFF_BASE_MS) => {
-                policy.backoff_base_ms = coerce::strict_delay(value, &self.place(name))?;
-            }
-            Some(name @ key::MAX_BACKOFF_MS) => {
-                policy.max_backoff_ms = coerce::strict_delay(value, &self.place(name))?;
-            }
-            Some(name @ key::RETRY_ON_STATUS) => {
-                policy.retry_on_status = coerce::strict_statuses(value, &self.place(name))?;
-            }
-            Some(name @ key::JITTER) => {
-                policy.jitter = coerce::strict_flag(value, &self.place(name))?;
-            }
-            Some(name @ key::CHECK_TEXT_CONTENT) => {
-                policy.check_text_content = coerce::lax_flag(value, &self.place(name))?;
-            }
-            _ => self.note_unknown(name),
-        }
-        Ok(())
-    }
-
-    fn tool_policy(
-        &mut self,
-        base: &Policy,
-        tool: &[u8],
-        value: &Value,
-    ) -> Result<Policy, ConfigError> {
-        let shown = || shortened(&String::from_utf8_lossy(tool)).into_owned();
-        let Value::Map(entries) = value else {
-            return Err(ConfigError::Overrides {
-                tool: shown(),
-                given: value.to_string(),
-            });
-        };
-        let mut policy = base.clone();
-        for (name, value) in entries {
-            let name = name.as_name().ok_or_else(|| ConfigError::Key {
-                within: format!("{}[{:?}]", key::TOOL_OVERRIDES, shown()),
-                given: name.to_string(),
-            })?;
-            self.override_setting(&mut policy, name, value)?;
-        }
-        if !entries.is_empty() {
-            self.finish(&mut policy);
-        }
-        Ok(policy)
-    }
-
-    fn overrides<'v>(&self, value: &'v Value) -> Result<&'v [(Value, Value)], ConfigError> {
-        match value {
-            Value::Map(entries) => Ok(entries),
-            other => Err(ConfigError::Value {
-                place: self.place(key::TOOL_OVERRIDES),
-                given: other.to_string(),
-                allowed: "a mapping of tool names to settings".to_owned(),
-            }),
-        }
-    }
-
-    fn note_unknown(&mut self, name: &[u8]) {
-        let name = String::from_utf8_lossy(name);
-        let name = shortened(&name);
-        let shown = match self.tool {
-            Some(tool) => format!(
-                "{}[{:?}].{name:?}",
-                key::TOOL_OVERRIDES,
-                shortened(&String::from_utf8_lossy(tool))
-            ),
-            None => format!("{name:?}"),
-        };
-        self.notices.push(Notice::UnknownKey { shown });
-    }
-
-    /// What needs more than one setting to be known: the ceiling (which bounds the default and an
-    /// inherited value too), and a cap below the base.
-    fn finish(&mut self, policy: &mut Policy) {
-        if let Some(ceiling) = self.ceiling.filter(|ceiling| policy.max_retries > *ceiling) {
-            self.notices.push(Notice::Clamped {
-                place: self.place(key::MAX_RETRIES),
-                given: self
-                    .retries_as_written
-                    .take()
-                    .unwrap_or_else(|| policy.declared_max_retries.to_string()),
-                ceiling,
-            });
-            policy.max_retries = ceiling;
-        }
-        if policy.max_backoff_ms < policy.backoff_base_ms {
-            self.notices.push(Notice::CapBelowBase {
-                place: self.place(key::MAX_BACKOFF_MS),
-                cap_ms: policy.max_backoff_ms,
-                base_ms: policy.backoff_base_ms,
-            });
-        }
+/// The overrides of all tools.
+fn overrides_of(value: &Value) -> Result<&[(Value, Value)], ConfigError> {
+    match value {
+        Value::Map(entries) => Ok(entries),
+        other => Err(ConfigError::Value {
+            place: Place::new(None, key::TOOL_OVERRIDES),
+            given: other.to_string(),
+            allowed: "a mapping of tool names to settings".to_owned(),
+        }),
     }
 }
 
-/// The setting of this name; `tool_overrides` is none within overrides, where it is ignored.
-fn setting(name: &[u8]) -> Option<&'static str> {
-    key::ALL
-        .into_iter()
-        .find(|key| key.as_bytes() == name && *key != key::TOOL_OVERRIDES)
+/// The overrides of `tool` merged over the base.
+fn merged(
+    base: &Policy,
+    tool: &[u8],
+    overrides: &Value,
+    mut checker: Checker<'_>,
+) -> Result<Policy, ConfigError> {
+    let shown = || shortened(&String::from_utf8_lossy(tool)).into_owned();
+    let Value::Map(entries) = overrides else {
+        return Err(ConfigError::Overrides {
+            tool: shown(),
+            given: overrides.to_string(),
+        });
+    };
+    let mut policy = base.clone();
+    for (name, value) in entries {
+        let name = name.as_name().ok_or_else(|| ConfigError::Key {
+            within: format!("{}[{:?}]", key::TOOL_OVERRIDES, shown()),
+            given: name.to_string(),
+        })?;
+        checker.setting(&mut policy, name, value)?;
+    }
+    if !entries.is_empty() {
+        checker.finish(&mut policy);
+    }
+    Ok(policy)
 }

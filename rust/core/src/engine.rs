@@ -129,7 +129,7 @@ impl Engine {
             request_id,
         };
         if !judgement.is_failure {
-            store.forget(&key);
+            store.forget(&key, now);
             return Decision {
                 verdict: Verdict::Success,
                 failures: 0,
@@ -138,7 +138,7 @@ impl Engine {
         }
         let failures = store.record_failure(&key, now);
         if failures > policy.max_retries() {
-            store.forget(&key);
+            store.forget(&key, now);
             return Decision {
                 verdict: Verdict::Exhausted,
                 failures,

@@ -131,7 +131,8 @@ impl<S: BuildHasher> StateStore<S> {
     }
 
     /// Forgets the chain; whether there was one. An unknown chain costs one look-up and no memory.
-    pub fn forget(&mut self, key: &ChainKey<'_>) -> bool {
+    pub fn forget(&mut self, key: &ChainKey<'_>, now: Duration) -> bool {
+        self.drop_expired(now, EXPIRED_PER_CALL);
         if self.table.is_empty() {
             return false;
         }

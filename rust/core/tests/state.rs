@@ -93,11 +93,25 @@ fn expired_chains_leave_without_being_met_again() {
 }
 
 #[test]
+fn expired_chains_leave_under_successes_too() {
+    // After an outage only successes come; the memory of the failures has to go all the same.
+    let mut store = store(10_000);
+    for id in 0..1_000 {
+        store.record_failure(&key("a", &id.to_string()), START);
+    }
+    let later = START + TTL + TICK;
+    for _ in 0..500 {
+        store.forget(&key("b", "unknown"), later);
+    }
+    assert!(store.is_empty());
+}
+
+#[test]
 fn a_success_forgets_the_chain() {
     let mut store = store(10);
     store.record_failure(&key("a", "1"), START);
-    assert!(store.forget(&key("a", "1")));
-    assert!(!store.forget(&key("a", "1")));
+    assert!(store.forget(&key("a", "1"), START));
+    assert!(!store.forget(&key("a", "1"), START));
     assert!(store.is_empty());
     assert_eq!(store.record_failure(&key("a", "1"), START), 1);
 }
@@ -107,7 +121,7 @@ fn a_success_of_an_unknown_chain_leaves_nothing_behind() {
     let mut store = store(10);
     store.record_failure(&key("a", "1"), START);
     for id in 0..1_000 {
-        store.forget(&key("a", &format!("unknown-{id}")));
+        store.forget(&key("a", &format!("unknown-{id}")), START);
     }
     assert_eq!(store.len(), 1);
 }
@@ -162,7 +176,7 @@ fn counts_stay_right_through_a_long_random_walk() {
         if draw(4) == 0 {
             let found = position.map(|at| model.remove(at)).is_some();
             assert_eq!(store.failures(&chain, now) > 0, found);
-            store.forget(&chain);
+            store.forget(&chain, now);
         } else {
             let before = position.map_or(0, |at| model.remove(at).2);
             if before == 0 && model.len() == 12 {

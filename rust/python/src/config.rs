@@ -4,8 +4,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use retry_core::RetryConfig;
 use retry_core::config::{
-    DEFAULT_BACKOFF_BASE_MS, DEFAULT_MAX_BACKOFF_MS, DEFAULT_MAX_RETRIES, DEFAULT_RETRY_ON_STATUS,
-    Policy, key,
+    DEFAULT_BACKOFF_BASE_MS, DEFAULT_CHECK_TEXT_CONTENT, DEFAULT_JITTER, DEFAULT_MAX_BACKOFF_MS,
+    DEFAULT_MAX_RETRIES, DEFAULT_RETRY_ON_STATUS, LARGEST_DELAY_MS, LARGEST_RETRIES,
+    LARGEST_STATUS, Policy, SMALLEST_STATUS, key,
 };
 
 use crate::errors::refused;
@@ -96,8 +97,10 @@ pub(crate) fn add_limits(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "DEFAULT_RETRY_ON_STATUS",
         DEFAULT_RETRY_ON_STATUS.as_slice(),
     )?;
-    module.add("LARGEST_RETRIES", u32::MAX)?;
-    module.add("LARGEST_DELAY_MS", u64::MAX)?;
-    module.add("SMALLEST_STATUS", i32::MIN)?;
-    module.add("LARGEST_STATUS", i32::MAX)
+    module.add("DEFAULT_JITTER", DEFAULT_JITTER)?;
+    module.add("DEFAULT_CHECK_TEXT_CONTENT", DEFAULT_CHECK_TEXT_CONTENT)?;
+    module.add("LARGEST_RETRIES", LARGEST_RETRIES)?;
+    module.add("LARGEST_DELAY_MS", LARGEST_DELAY_MS)?;
+    module.add("SMALLEST_STATUS", SMALLEST_STATUS)?;
+    module.add("LARGEST_STATUS", LARGEST_STATUS)
 }

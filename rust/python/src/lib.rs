@@ -25,8 +25,8 @@ mod _core {
     use crate::plugin_core::RetryPluginCore;
     #[pymodule_export]
     use crate::process::{
-        clear_state, evicted_chains, first_time, internal_errors, live_chains, panic_for_tests,
-        record_internal_error, set_clock, set_max_chains, set_random,
+        clear_state, evicted_chains, first_time, internal_errors, last_internal_error, live_chains,
+        panic_for_tests, record_internal_error, set_clock, set_max_chains, set_random,
     };
 
     #[pymodule_init]

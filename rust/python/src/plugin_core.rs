@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyInt, PyString};
 use retry_core::{Engine, Verdict};
 
 use crate::payload::{Names, ResultContent, is_traced, outcome, tool_name};
@@ -82,8 +82,11 @@ impl RetryPluginCore {
         &self,
         py: Python<'py>,
         tool_name: &Bound<'py, PyString>,
-        ceiling: i64,
+        ceiling: &Bound<'py, PyInt>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        // A ceiling beyond 64 bits bounds nothing, or everything.
+        let outermost = if ceiling.lt(0)? { i64::MIN } else { i64::MAX };
+        let ceiling = ceiling.extract().unwrap_or(outermost);
         self.engine
             .native_policy(&name_bytes(tool_name)?, ceiling)
             .map(|policy| results::native_policy(py, &policy))

@@ -30,6 +30,8 @@ static CLOCK: Replaceable = Replaceable::new();
 static RANDOM: Replaceable = Replaceable::new();
 static INTERNAL_ERRORS: AtomicU64 = AtomicU64::new(0);
 static MESSAGES: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+/// Hook and type of the latest internal error; empty before the first.
+static LAST_ERROR: Mutex<String> = Mutex::new(String::new());
 /// How often this process is a fork of the one that loaded the module.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
@@ -184,6 +186,15 @@ pub(crate) fn internal_errors() -> u64 {
 }
 
 #[pyfunction]
+pub(crate) fn last_internal_error() -> Option<String> {
+    let latest = LAST_ERROR
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    (!latest.is_empty()).then_some(latest)
+}
+
+#[pyfunction]
 #[pyo3(signature = (hook, error, /))]
 pub(crate) fn record_internal_error(hook: &str, error: &Bound<'_, PyAny>) -> Option<String> {
     INTERNAL_ERRORS.fetch_add(1, Ordering::Relaxed);
@@ -198,7 +209,12 @@ pub(crate) fn record_internal_error(hook: &str, error: &Bound<'_, PyAny>) -> Opt
     );
     // Escaped, so that a message with line breaks cannot forge a log line.
     let shown: String = message.escape_debug().take(SHOWN_CHARS).collect();
-    first_time(format!("{hook}: {kind}")).then(|| format!("{hook}: {kind}: {shown}"))
+    let cause = format!("{hook}: {kind}");
+    LAST_ERROR
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone_from(&cause);
+    first_time(cause.clone()).then(|| format!("{cause}: {shown}"))
 }
 
 #[pyfunction]

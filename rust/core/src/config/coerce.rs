@@ -5,65 +5,75 @@
 
 use std::num::NonZeroU64;
 
+use super::{LARGEST_DELAY_MS, LARGEST_RETRIES, LARGEST_STATUS, SMALLEST_STATUS};
 use crate::error::{ConfigError, Place};
 use crate::value::{Integer, Value};
+
+/// Ends the list of what is allowed where text and floats are not.
+const EXACTLY: &str = ", not as text or float";
 
 pub(super) fn lax_retries(
     value: &Value,
     ceiling: Option<u32>,
     place: &Place,
 ) -> Result<u32, ConfigError> {
-    lax_whole(value)
-        .map(|number| match ceiling {
-            // The hybrid clamps before it looks at the width.
-            Some(ceiling) if number > i128::from(ceiling) => saturated(number),
-            _ => number,
-        })
-        .and_then(narrow)
-        .ok_or_else(|| refused(value, place, &format!("an integer from 0 to {}", u32::MAX)))
+    let retries = lax_whole(value).map(|number| match ceiling {
+        // The hybrid clamps before it looks at the width.
+        Some(ceiling) if number > i128::from(ceiling) => saturated(number),
+        _ => number,
+    });
+    retries_within(retries, value, place, "")
 }
 
-pub(super) fn strict_retries(value: &Value, place: &Place) -> Result<u32, ConfigError> {
-    let retries = match value {
-        // The hybrid compares it with the ceiling, which such an object cannot.
-        Value::Index(_) => None,
-        number => strict_whole(number),
+pub(super) fn strict_retries(
+    value: &Value,
+    ceiling: Option<u32>,
+    place: &Place,
+) -> Result<u32, ConfigError> {
+    let retries = match (value, ceiling) {
+        // The hybrid compares with the ceiling first, which such an object cannot ..
+        (Value::Index(_), _) => None,
+        // .. and which takes a number of any sort that is above it.
+        (number, Some(ceiling)) if is_above(number, ceiling) => {
+            Some(lax_whole(number).map_or(i128::from(LARGEST_RETRIES), saturated))
+        }
+        (number, _) => strict_whole(number),
     };
+    retries_within(retries, value, place, EXACTLY)
+}
+
+fn retries_within(
+    retries: Option<i128>,
+    value: &Value,
+    place: &Place,
+    how: &str,
+) -> Result<u32, ConfigError> {
     retries.and_then(narrow).ok_or_else(|| {
-        refused(
-            value,
-            place,
-            &format!("an integer from 0 to {}, not as text or float", u32::MAX),
-        )
+        let allowed = format!("an integer from 0 to {LARGEST_RETRIES}{how}");
+        refused(value, place, &allowed)
     })
 }
 
 pub(super) fn lax_delay(value: &Value, place: &Place) -> Result<NonZeroU64, ConfigError> {
-    lax_whole(value)
-        .and_then(narrow)
-        .and_then(NonZeroU64::new)
-        .ok_or_else(|| {
-            refused(
-                value,
-                place,
-                &format!("an integer from 1 to {} (milliseconds)", u64::MAX),
-            )
-        })
+    delay_within(lax_whole(value), value, place, "")
 }
 
 pub(super) fn strict_delay(value: &Value, place: &Place) -> Result<NonZeroU64, ConfigError> {
-    strict_whole(value)
+    delay_within(strict_whole(value), value, place, EXACTLY)
+}
+
+fn delay_within(
+    delay_ms: Option<i128>,
+    value: &Value,
+    place: &Place,
+    how: &str,
+) -> Result<NonZeroU64, ConfigError> {
+    delay_ms
         .and_then(narrow)
         .and_then(NonZeroU64::new)
         .ok_or_else(|| {
-            refused(
-                value,
-                place,
-                &format!(
-                    "an integer from 1 to {} (milliseconds), not as text or float",
-                    u64::MAX
-                ),
-            )
+            let allowed = format!("an integer from 1 to {LARGEST_DELAY_MS} (milliseconds){how}");
+            refused(value, place, &allowed)
         })
 }
 
@@ -117,7 +127,7 @@ pub(super) fn strict_flag(value: &Value, place: &Place) -> Result<bool, ConfigEr
 }
 
 /// Whether a number of any sort is above `ceiling`.
-pub(super) fn is_above(value: &Value, ceiling: u32) -> bool {
+fn is_above(value: &Value, ceiling: u32) -> bool {
     match value {
         Value::Bool(flag) | Value::ForeignBool(flag) => u32::from(*flag) > ceiling,
         Value::Int(Integer::Small(number)) => *number > i128::from(ceiling),
@@ -127,16 +137,9 @@ pub(super) fn is_above(value: &Value, ceiling: u32) -> bool {
     }
 }
 
-/// A number above a ceiling as a number of retries; one that is not whole counts as the largest.
-pub(super) fn saturated_retries(value: &Value) -> u32 {
-    lax_whole(value)
-        .map(saturated)
-        .and_then(narrow)
-        .unwrap_or(u32::MAX)
-}
-
+/// A number of retries that fits its width.
 fn saturated(number: i128) -> i128 {
-    number.min(i128::from(u32::MAX))
+    number.min(i128::from(LARGEST_RETRIES))
 }
 
 fn narrow<T: TryFrom<i128>>(number: i128) -> Option<T> {
@@ -161,7 +164,7 @@ fn statuses(
         .enumerate()
         .map(|(index, item)| {
             whole(item).and_then(narrow).ok_or_else(|| {
-                let allowed = format!("an integer from {} to {}", i32::MIN, i32::MAX);
+                let allowed = format!("an integer from {SMALLEST_STATUS} to {LARGEST_STATUS}");
                 refused(item, &place.item(index), &allowed)
             })
         })
