@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -18,7 +17,7 @@ _PATHS: Final = {
     RUST: "retry_with_backoff:RetryWithBackoffPlugin",
     "broken-example": "retry_parity.broken_example:BrokenExamplePlugin",
 }
-_ERROR_COUNTER: Final = "retry_with_backoff._core"
+_ERROR_RECORD: Final = "retry_with_backoff._core"
 
 #: The names `--candidate` takes.
 NAMES: Final = tuple(_PATHS)
@@ -40,11 +39,14 @@ class Candidate:
         plugin: The plugin object.
         takes_extensions: Whether its tool hook takes extensions as a third argument.
         internal_errors: Reads how many internal errors it has turned into answers so far.
+        last_internal_error: Reads the latest of them, as "hook: exception class"; ``None`` where
+            there is none yet, or the candidate does not say.
     """
 
     plugin: DecidingPlugin
     takes_extensions: bool
-    internal_errors: Callable[[], int]
+    internal_errors: Callable[[], int] = lambda: 0
+    last_internal_error: Callable[[], str | None] = lambda: None
 
     def hook(self, name: str) -> Callable[..., Awaitable[object]]:
         """Give one of the plugin's hooks."""
@@ -62,14 +64,11 @@ def load(name: str, config: PluginConfig) -> Candidate:
     plugin = getattr(importlib.import_module(module_name), class_name)(config)
     # The side that decides logs that it gives up; a second line would tell of no second event.
     plugin._core.set_quiet(True)  # noqa: SLF001 - the shim is all interface, this is below it
-    # The error counter belongs to the core, which all candidates of this package end in.
-    internal_errors = importlib.import_module(_ERROR_COUNTER).internal_errors
-    return adopt(plugin, internal_errors)
-
-
-def adopt(plugin: DecidingPlugin, internal_errors: Callable[[], int] = lambda: 0) -> Candidate:
-    """Take a plugin object that exists already for a candidate."""
-    hook = cast("Callable[..., object]", plugin.tool_post_invoke)  # type: ignore[attr-defined] # cpex
-    most_arguments = 3
-    takes_extensions = len(inspect.signature(hook).parameters) == most_arguments
-    return Candidate(plugin, takes_extensions, internal_errors)
+    # The record of errors belongs to the core, which all candidates of this package end in.
+    core = importlib.import_module(_ERROR_RECORD)
+    return Candidate(
+        plugin,
+        takes_extensions=True,
+        internal_errors=core.internal_errors,
+        last_internal_error=core.last_internal_error,
+    )

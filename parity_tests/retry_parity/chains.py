@@ -130,6 +130,10 @@ class Chains:
         if len(self._drifted) > _MOST_DRIFTED:
             self._drifted.popitem(last=False)
 
+    def forget(self, pair: Pair) -> None:
+        """Forget what a chain's counts differ by, where it is not known any longer."""
+        self._drifted.pop(pair, None)
+
     def clear(self) -> None:
         """Forget everything; both sides start anew."""
         self._drifted.clear()

@@ -34,8 +34,8 @@ class Record:
         line: Line number in the file, from 1.
         tool: Tool name.
         request_id: Request id; the same on all attempts of a tool call.
-        seq: Running number of the recording.
-        t_ms: Milliseconds since the recording began.
+        seq: Running number of the recording; rises from line to line.
+        t_ms: Milliseconds since the recording began; never falls.
         result: The tool result, with NaN and infinities restored.
     """
 
@@ -52,7 +52,7 @@ def read_corpus(path: Path) -> tuple[Record, ...]:
 
     Raises:
         CorpusError: The file cannot be read, is empty, is not UTF-8, ends within a line, or has a
-            line that is no record.
+            line that is no record or does not follow the one before it.
     """
     if path.is_dir():
         message = f"{path}: is a directory, not a corpus file"
@@ -72,10 +72,14 @@ def read_corpus(path: Path) -> tuple[Record, ...]:
     cut_off = lines[-1] != b""
     if not cut_off:
         lines.pop()
-    return tuple(
-        _Line(path, number, cut_off=cut_off and number == len(lines)).parse(raw)
-        for number, raw in enumerate(lines, start=1)
-    )
+    records: list[Record] = []
+    for number, raw in enumerate(lines, start=1):
+        line = _Line(path, number, cut_off=cut_off and number == len(lines))
+        record = line.parse(raw)
+        if records:
+            line.check_order(records[-1], record)
+        records.append(record)
+    return tuple(records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,13 @@ class _Line:
             t_ms=self._time(row["t_ms"]),
             result=result,
         )
+
+    def check_order(self, before: Record, record: Record) -> None:
+        """Refuse what would turn the clock back or count a recording twice."""
+        if record.seq <= before.seq:
+            self._refuse(f"'seq' is {record.seq} after {before.seq}; it must rise line by line")
+        if record.t_ms < before.t_ms:
+            self._refuse(f"'t_ms' is {record.t_ms} after {before.t_ms}; it must not fall")
 
     def _object(self, raw: bytes) -> dict[str, object]:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from retry_parity.ledger import shipped_ledger
+from retry_parity.ledger import Scope, shipped_ledger
 
 if TYPE_CHECKING:
     from retry_parity.ledger import Entry, Ledger
@@ -14,8 +14,8 @@ _HEAD: Final = """\
 <!-- Generated from parity_tests/retry_parity/ledger.toml by `make generated`. Do not edit. -->
 # Where the Rust core differs from the hybrid
 
-Each difference below is accepted, for its reason and until its review date. Every other difference
-is a divergence and fails a comparison.
+Each difference below is accepted for its reason. Every other difference is a divergence and fails a
+comparison. An entry past its review date still explains; every run and the log say that it is due.
 
 | id | the hybrid | the Rust core | seen in | review by |
 |---|---|---|---|---|
@@ -34,13 +34,14 @@ def document(ledger: Ledger) -> str:
 
 def _section(entry: Entry) -> str:
     covers = ", ".join(f"`{kind}`" for kind in sorted(entry.covers)) or "no single decision"
+    module = "load_predicates" if entry.scope is Scope.LOAD else "predicates"
     return (
         f"\n## {entry.id}\n\n"
         f"Accepted because {entry.reason}.\n\n"
         f"| smallest case | {entry.example.given} |\n|---|---|\n"
         f"| the hybrid | {entry.example.reference} |\n"
         f"| the Rust core | {entry.example.candidate} |\n\n"
-        f"Explains: {covers}. Recognised by `{entry.predicate}` in `retry_parity/predicates.py`.\n"
+        f"Explains: {covers}. Recognised by `{entry.predicate}` in `retry_parity/{module}.py`.\n"
     )
 
 

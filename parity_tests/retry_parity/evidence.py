@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from retry_parity.beginnings import Beginnings
 from retry_parity.chains import Chains
 from retry_parity.compare import Difference, Outcome, signature
 from retry_parity.latency import Latency
@@ -109,9 +110,10 @@ class Evidence:
         self._ignored: Counter[str] = Counter()
         self._candidate_errors: Counter[str] = Counter()
         self._harness_errors: Counter[str] = Counter()
+        self._refusals: Counter[str] = Counter()
 
-    def record(self, comparison: Comparison) -> None:
-        """Count a comparison; log each new signature once."""
+    def record(self, comparison: Comparison, *, quiet: bool = False) -> None:
+        """Count a comparison; log each new signature once, unless it was reported already."""
         is_call = comparison.call.hook in _HOOK_CALLS
         with self._lock:
             self._calls += is_call
@@ -130,7 +132,7 @@ class Evidence:
                 self._accepted_calls += is_call
                 return
             first = _count(self._divergent, comparison.signature)
-        if first:
+        if first and not quiet:
             _log.warning(
                 "%s: the candidate decides differently: %s (%s, tool %r, request id %r); "
                 "counted from now on",
@@ -147,6 +149,16 @@ class Evidence:
             first = _count(self._candidate_errors, name)
         if first:
             _log.warning("%s: the candidate failed: %s", self.name, name, exc_info=error)
+
+    def candidate_refusal(self, name: str, line: str) -> None:
+        """Count a config that only the candidate refuses; log each new reason once, on one line."""
+        with self._lock:
+            _count(self._candidate_errors, name)
+            first = _count(self._refusals, line)
+        if first:
+            _log.warning(
+                "%s: the candidate refuses this config, so nothing is compared: %s", self.name, line
+            )
 
     def harness_error(self, step: Step, error: BaseException) -> None:
         """Count a failure of the harness itself; log the first of each step."""
@@ -183,6 +195,9 @@ _by_plugin_lock = threading.Lock()
 #: plugin objects.
 CHAINS: Final = Chains()
 
+#: Which chains the candidate has met from the beginning; one set, for the same reason.
+BEGINNINGS: Final = Beginnings()
+
 
 def evidence_of(plugin_name: str) -> Evidence:
     """Give the process's evidence of a plugin name, begun at the first mention."""
@@ -194,10 +209,11 @@ def evidence_of(plugin_name: str) -> Evidence:
 
 
 def reset(plugin_name: str) -> None:
-    """Start a plugin's counters anew, and forget which chains differ."""
+    """Start a plugin's counters anew, and forget what is known of chains."""
     with _by_plugin_lock:
         _by_plugin.pop(plugin_name, None)
     CHAINS.clear()
+    BEGINNINGS.clear()
 
 
 def _count(counter: Counter[str], name: str) -> bool:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 ENVIRONMENT_VARIABLE: Final = "RETRY_IMPLEMENTATION"
 CONFIG_SECTION: Final = "migration"
@@ -48,13 +48,19 @@ class Flag:
     source: str
 
 
-def read_flag(plugin_config: object, environ: Mapping[str, str] | None = None) -> Flag:
+def read_flag(
+    plugin_config: object,
+    environ: Mapping[str, str] | None = None,
+    *,
+    not_available: Collection[Implementation] = _NOT_AVAILABLE_YET,
+) -> Flag:
     """Read the flag: the environment wins over the plugin config, ``legacy`` is the default.
 
     Args:
         plugin_config: The plugin's ``config`` as the operator wrote it. What is no mapping
             carries no flag; whether it is acceptable at all is for the implementations to say.
         environ: The environment; ``None`` means this process's. A blank variable counts as unset.
+        not_available: Values that are known and refused all the same.
 
     Returns:
         The value in force and its source.
@@ -70,8 +76,8 @@ def read_flag(plugin_config: object, environ: Mapping[str, str] | None = None) -
         flag = Flag(_known(configured, CONFIG_KEY), CONFIG_KEY)
     if variable:
         flag = Flag(_known(variable, ENVIRONMENT_VARIABLE), ENVIRONMENT_VARIABLE)
-    if flag.implementation in _NOT_AVAILABLE_YET:
-        offered = ", ".join(value for value in Implementation if value not in _NOT_AVAILABLE_YET)
+    if flag.implementation in not_available:
+        offered = ", ".join(value for value in Implementation if value not in not_available)
         message = (
             f"{flag.source}: '{flag.implementation}' is not available yet in this version; "
             f"use one of {offered}"

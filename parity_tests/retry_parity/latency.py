@@ -17,19 +17,17 @@ class Latency:
     Durations beyond that count in the last bucket.
     """
 
-    __slots__ = ("_buckets", "count", "total_ns")
+    __slots__ = ("_buckets", "count")
 
     def __init__(self) -> None:
         """Start empty."""
         self._buckets = [0] * _BUCKETS
         self.count = 0
-        self.total_ns = 0
 
     def add(self, duration_ns: int) -> None:
         """Count one duration."""
         self._buckets[min(_bucket(duration_ns), _BUCKETS - 1)] += 1
         self.count += 1
-        self.total_ns += duration_ns
 
     def quantile_ns(self, share: float) -> int | None:
         """Give the duration that a share (0 to 1) of all calls did not exceed.

@@ -8,6 +8,7 @@ its differences is explained.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,11 +17,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from retry_parity.compare import Difference, Kind
+from retry_parity.load_predicates import LOAD_PREDICATES, LoadCase
+from retry_parity.policy_predicates import POLICY_PREDICATES, PolicyCase
 from retry_parity.predicates import (
     CHAIN_KINDS,
     DECISION_PREDICATES,
-    LOAD_PREDICATES,
-    LoadCase,
     follows_its_own_count,
 )
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Member = TypeVar("Member", bound=StrEnum)
 
+_log = logging.getLogger("retry_parity")
+
 _FILE: Final = "ledger.toml"
 _TEXTS: Final = ("id", "reference", "candidate", "reason", "predicate")
 
@@ -40,7 +43,12 @@ class Scope(StrEnum):
 
     DECISION = "decision"
     LOAD = "load"
+    POLICY = "policy"
     PROCESS = "process"
+
+
+#: Where a scope's predicates are; those of all other scopes look at decisions.
+_PREDICATES: Final = {Scope.LOAD: LOAD_PREDICATES, Scope.POLICY: POLICY_PREDICATES}
 
 
 class LedgerError(ValueError):
@@ -71,7 +79,7 @@ class Entry:
         reference: What the hybrid does.
         candidate: What the core does.
         reason: Why that is accepted.
-        review_by: Day on which the acceptance ends unless it is renewed.
+        review_by: Day by which somebody looks at it again; past it, it explains and is reported.
         predicate: Name of the function that recognises it.
         scope: Where it can be seen.
         covers: Kinds of difference it may explain.
@@ -147,6 +155,17 @@ class Ledger:
                 return entry.id
         return None
 
+    def explain_policy(self, case: PolicyCase, difference: Difference) -> str | None:
+        """Give the id of the entry that explains two unlike native policies, if any."""
+        for entry in self.entries:
+            if (
+                entry.scope is Scope.POLICY
+                and difference.kind in entry.covers
+                and POLICY_PREDICATES[entry.predicate](case)
+            ):
+                return entry.id
+        return None
+
     def expired(self, today: dt.date) -> tuple[Entry, ...]:
         """Give the entries whose review is overdue."""
         return tuple(entry for entry in self.entries if entry.review_by < today)
@@ -162,9 +181,27 @@ class Ledger:
 
 @cache
 def shipped_ledger() -> Ledger:
-    """Load the ledger that ships with this package, once per process."""
+    """Load the ledger that ships with this package, once per process.
+
+    Entries past their review date are warned of. They still explain: an acceptance that lapsed by
+    itself would turn a healthy comparison into an alarm overnight.
+    """
     text = files("retry_parity").joinpath(_FILE).read_text(encoding="utf-8")
-    return parse_ledger(text)
+    ledger = parse_ledger(text)
+    overdue = ledger.expired(today())
+    if overdue:
+        _log.warning("the ledger: %s", "; ".join(map(overdue_line, overdue)))
+    return ledger
+
+
+def today() -> dt.date:
+    """Give the day on which reviews are due; the one place here that reads the wall clock."""
+    return dt.datetime.now(dt.UTC).date()
+
+
+def overdue_line(entry: Entry) -> str:
+    """Say that an entry is past its review date."""
+    return f"{entry.id} is past its review date {entry.review_by}; it still explains"
 
 
 def parse_ledger(text: str) -> Ledger:
@@ -213,7 +250,7 @@ def _parse_entry(position: int, row: Mapping[str, object]) -> Entry:
         raise _wrong(name, "example", example, "a table of given, reference and candidate")
     if fields:
         raise _wrong(name, next(iter(fields)), fields, "no such field")
-    known = LOAD_PREDICATES if scope is Scope.LOAD else DECISION_PREDICATES
+    known: Mapping[str, object] = _PREDICATES.get(scope, DECISION_PREDICATES)
     if texts["predicate"] not in known:
         raise _wrong(name, "predicate", texts["predicate"], f"one of {', '.join(known)}")
     return Entry(

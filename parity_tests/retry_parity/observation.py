@@ -7,14 +7,10 @@ import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-JsonLike: TypeAlias = (
-    "dict[str, JsonLike] | list[JsonLike] | tuple[JsonLike, ...] | str | int | float | None"
-)
 
 #: Raised to stop the process, the task or a generator: never evidence, always passed on.
 #: PyO3's PanicException is a BaseException too and is not among them: a panic is evidence.
@@ -139,12 +135,15 @@ class Observation:
         outcome: Its answer or its exception.
         duration_ns: Wall time of the hook, nanoseconds.
         internal_errors: Errors inside the side that it turned into an answer during this call.
+        internal_cause: The latest of them as "hook: exception class"; ``None`` without one, and
+            where the side does not say.
     """
 
     side: Side
     outcome: Returned | Raised
     duration_ns: int
     internal_errors: int = 0
+    internal_cause: str | None = None
 
 
 _NEUTRAL: Final = MappingProxyType[str, object]({})
@@ -172,6 +171,7 @@ async def observe(
     hook: Callable[..., Awaitable[object]],
     *arguments: object,
     internal_errors: Callable[[], int] | None = None,
+    last_internal_error: Callable[[], str | None] = lambda: None,
 ) -> Observation:
     """Call a hook and keep what it did.
 
@@ -192,7 +192,8 @@ async def observe(
         duration = time.perf_counter_ns() - begun
         outcome = returned(value)
     errors = internal_errors() - errors_before if internal_errors else 0
-    return Observation(side, outcome, duration, errors)
+    cause = last_internal_error() if errors else None
+    return Observation(side, outcome, duration, errors, cause)
 
 
 def attempt(make: Callable[[], Given]) -> Given | Raised:

@@ -16,8 +16,11 @@ from cpex.framework import (
 )
 
 from retry_parity.flag import Flag, Implementation, read_flag, without_section
+from retry_parity.refusal import ConfigRefusedError, refused
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from cpex.framework.extensions import Extensions
 
 #: The gateway's Rust runtime retries by itself, without calling any hook, when the only plugin on
@@ -68,12 +71,22 @@ class MigrationPlugin(Plugin):
 
         Raises:
             FlagError: The flag or the ``migration:`` section cannot be used.
-            BaseException: Whatever the deciding implementation raises for this config, unchanged.
+            ConfigRefusedError: The hybrid refuses the config. One line says where, what was given
+                and what is allowed; the hybrid's exception is the cause.
+            ValueError: The core refuses the config, under ``rust``: its ConfigError, unchanged.
+            ImportError: An implementation that the flag asks for cannot be imported.
         """
         super().__init__(config)
         self._flag = self._read_flag(config)
         inner = config.model_copy(update={"config": without_section(config.config)})
-        self._lane = self._make_lane(inner)
+        try:
+            self._lane = self._make_lane(inner)
+        except (ConfigRefusedError, ImportError):
+            raise
+        except Exception as error:
+            if self._flag.implementation is Implementation.RUST:
+                raise
+            raise refused(error, inner.config) from error
 
     @property
     def flag(self) -> Flag:
@@ -129,9 +142,9 @@ class MigrationPlugin(Plugin):
 
     def _make_lane(self, config: PluginConfig) -> _Lane:
         if self._flag.implementation is Implementation.LEGACY:
-            return _Legacy(config)
+            return _legacy(config)
         if self._flag.implementation is Implementation.RUST:
-            return _Rust(config)
+            return _rust(config)
         if config.name == BYPASSED_NAME:
             _log.warning(
                 "plugin name %s: a gateway with the Rust runtime retries by itself for a plugin of "
@@ -146,39 +159,20 @@ class MigrationPlugin(Plugin):
         return Shadow(config)
 
 
-class _Legacy:
-    """The hybrid decides alone."""
+class _Hooks(Protocol):
+    """The hooks of either implementation; cpex calls one of three parameters with extensions."""
 
-    def __init__(self, config: PluginConfig) -> None:
-        from retry_legacy import RetryWithBackoffPlugin
-
-        self._plugin = RetryWithBackoffPlugin(config)
-
-    async def tool_post_invoke(
-        self, payload: ToolPostInvokePayload, context: PluginContext, extensions: object
-    ) -> object:
-        """Decide as the hybrid does, which never gets extensions."""
-        del extensions
-        return await self._plugin.tool_post_invoke(payload, context)
-
-    async def resource_post_fetch(
-        self, payload: ResourcePostFetchPayload, context: PluginContext
-    ) -> object:
-        """Decide as the hybrid does."""
-        return await self._plugin.resource_post_fetch(payload, context)
-
-    def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, object] | None:
-        """Describe the hybrid's policy."""
-        return self._plugin.to_rust_native_policy(tool_name, ceiling)
+    tool_post_invoke: Callable[..., Awaitable[object]]
+    resource_post_fetch: Callable[..., Awaitable[object]]
+    to_rust_native_policy: Callable[[str, int], dict[str, object] | None]
 
 
-class _Rust:
-    """The Rust core decides alone."""
+class _Alone:
+    """One implementation decides, and the other one is not there."""
 
-    def __init__(self, config: PluginConfig) -> None:
-        from retry_with_backoff import RetryWithBackoffPlugin
-
-        self._plugin = RetryWithBackoffPlugin(config)
+    def __init__(self, plugin: object, *, takes_extensions: bool) -> None:
+        self._plugin = cast("_Hooks", plugin)
+        self._takes_extensions = takes_extensions
 
     async def tool_post_invoke(
         self,
@@ -186,15 +180,29 @@ class _Rust:
         context: PluginContext,
         extensions: Extensions | None,
     ) -> object:
-        """Decide as the core does."""
-        return await self._plugin.tool_post_invoke(payload, context, extensions)
+        """Decide as the implementation does; the hybrid never gets extensions."""
+        if self._takes_extensions:
+            return await self._plugin.tool_post_invoke(payload, context, extensions)
+        return await self._plugin.tool_post_invoke(payload, context)
 
     async def resource_post_fetch(
         self, payload: ResourcePostFetchPayload, context: PluginContext
     ) -> object:
-        """Decide as the core does."""
+        """Decide as the implementation does."""
         return await self._plugin.resource_post_fetch(payload, context)
 
     def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, object] | None:
-        """Describe the core's policy."""
+        """Describe the implementation's policy."""
         return self._plugin.to_rust_native_policy(tool_name, ceiling)
+
+
+def _legacy(config: PluginConfig) -> _Lane:
+    from retry_legacy import RetryWithBackoffPlugin
+
+    return _Alone(RetryWithBackoffPlugin(config), takes_extensions=False)
+
+
+def _rust(config: PluginConfig) -> _Lane:
+    from retry_with_backoff import RetryWithBackoffPlugin
+
+    return _Alone(RetryWithBackoffPlugin(config), takes_extensions=True)

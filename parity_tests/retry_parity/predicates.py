@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -19,7 +18,7 @@ from retry_parity.observation import Raised, Side
 from retry_parity.view import TRACE_KEY, View
 
 if TYPE_CHECKING:
-    from retry_parity.reference import Opinion, Reference
+    from retry_parity.reference import Opinion
 
 Predicate: TypeAlias = Callable[[View, Difference], bool]
 
@@ -31,24 +30,6 @@ _LARGEST_STATUS: Final = 2**31 - 1
 _PROBE_TOOL: Final = "retry-parity-probe"
 _OPENING: Final = frozenset("[{")
 _CLOSING: Final = frozenset("]}")
-
-
-@dataclass(frozen=True, slots=True)
-class LoadCase:
-    """A config that the candidate refuses.
-
-    Attributes:
-        error: The candidate's exception.
-        reference: The hybrid, loaded with this config; or the exception with which it refuses it.
-        load: Loads the candidate with another config; gives the exception where that fails too.
-    """
-
-    error: BaseException
-    reference: Reference | Raised
-    load: Callable[[Mapping[str, object]], object | Raised]
-
-
-LoadPredicate: TypeAlias = Callable[[LoadCase], bool]
 
 
 def jitter_zero(view: View, difference: Difference) -> bool:
@@ -127,10 +108,21 @@ def name_encoding(view: View, difference: Difference) -> bool:
 
 
 def error_wrapper(view: View, difference: Difference) -> bool:
-    """Hold when the candidate counted an internal error of its own and asks for no retry."""
+    """Hold when the result's own objects raise, and the candidate says so and asks for no retry.
+
+    The hybrid must have raised what reading the result raises. A status, a text, a content or a
+    name that the hybrid cannot take raises nothing when it is read: those have their own entries,
+    and the candidate has to decide on them. Where the candidate names its internal error, it is
+    of the same class.
+    """
     del difference
+    error = _raised_by_reading(view.call.result, text_path=view.traits.text_path)
+    cause = view.candidate.internal_cause
     return (
-        view.candidate.internal_errors > 0
+        error is not None
+        and _raised(view, type(error))
+        and (cause is None or cause.rpartition(": ")[2] == type(error).__name__)
+        and view.candidate.internal_errors > 0
         and view.answer is not None
         and type(view.answer.delay_ms) is int
         and view.answer.delay_ms == 0
@@ -150,31 +142,6 @@ def trace_metrics(view: View, difference: Difference) -> bool:
         isinstance(metadata, Mapping)
         and TRACE_KEY in metadata
         and same_plain(_untraced(view), outcome.metadata)
-    )
-
-
-def override_at_load(case: LoadCase) -> bool:
-    """Hold when the overrides under which the hybrid raises at every call are the only cause.
-
-    The candidate must name one of the tools, and must load without those overrides.
-    """
-    if isinstance(case.reference, Raised) or not isinstance(case.error, ValueError):
-        return False
-    overrides = case.reference.config.get("tool_overrides")
-    if not isinstance(overrides, Mapping):
-        return False
-    bad = [tool for tool in overrides if case.reference.raises_for(tool)]
-    if not any(tool in str(case.error) for tool in bad):
-        return False
-    good = {tool: value for tool, value in overrides.items() if tool not in bad}
-    return not isinstance(case.load({**case.reference.config, "tool_overrides": good}), Raised)
-
-
-def error_family_at_load(case: LoadCase) -> bool:
-    """Hold when the hybrid's fast path refuses a value that the candidate names in a ValueError."""
-    return isinstance(case.error, ValueError) and (
-        isinstance(case.reference, Raised)
-        and type(case.reference.error) in (TypeError, OverflowError)
     )
 
 
@@ -205,9 +172,6 @@ DECISION_PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
         "trace_metrics": trace_metrics,
     }
 )
-LOAD_PREDICATES: Final[Mapping[str, LoadPredicate]] = MappingProxyType(
-    {"error_family_at_load": error_family_at_load, "override_at_load": override_at_load}
-)
 
 
 def _get(value: object, key: str) -> object:
@@ -217,6 +181,26 @@ def _get(value: object, key: str) -> object:
 def _raised(view: View, *errors: type[BaseException]) -> bool:
     outcome = view.reference.outcome
     return isinstance(outcome, Raised) and type(outcome.error) in errors
+
+
+def _raised_by_reading(result: object, *, text_path: bool) -> Exception | None:
+    """Read a result as both sides do, judge nothing, and give what its own objects raise."""
+    try:
+        if not isinstance(result, dict):
+            return None
+        result.get("isError")
+        structured = result.get("structuredContent")
+        if isinstance(structured, dict):
+            structured.get("isError")
+            structured.get("status_code")
+        content = result.get("content") if text_path else None
+        for item in content if isinstance(content, Iterable) else ():
+            if isinstance(item, dict):
+                item.get("type")
+                item.get("text")
+    except Exception as error:  # noqa: BLE001 - that is the question
+        return error
+    return None
 
 
 def _decides_as(view: View, opinion: Opinion | None) -> bool:

@@ -93,6 +93,10 @@ class Reference:
         """The plugin config the hybrid was loaded with."""
         return self._config
 
+    def effective_config(self, tool: str) -> RetryConfig:
+        """Give the config in force for a tool; raises as the hybrid does at a call."""
+        return self._plugin.effective_config(tool)
+
     def traits(self, tool: str) -> Traits:
         """Give the tool's jitter and path. The first call per tool validates its config."""
         known = self._traits.get(tool)
@@ -145,7 +149,7 @@ class Reference:
         return None if isinstance(answer, Raised) else returned(answer)
 
     def _read_traits(self, tool: str) -> Traits:
-        config = self._plugin.effective_config(tool)
+        config = self.effective_config(tool)
         return Traits(jitter=config.jitter, text_path=config.check_text_content)
 
 

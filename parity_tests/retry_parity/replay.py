@@ -27,8 +27,9 @@ from retry_parity import candidates
 from retry_parity.compare import Outcome
 from retry_parity.containers import Container, installed_kind, wrap
 from retry_parity.evidence import Comparison, Counts, evidence_of, reset
-from retry_parity.flag import CONFIG_KEY, Flag, Implementation
+from retry_parity.flag import CONFIG_KEY, Flag, Implementation, read_flag
 from retry_parity.plugin import MigrationPlugin
+from retry_parity.refusal import ConfigRefusedError, one_line
 from retry_parity.shadow import Shadow
 
 if TYPE_CHECKING:
@@ -134,17 +135,21 @@ class ReplayPlugin(MigrationPlugin):
         return await super().tool_post_invoke(payload, context, extensions)
 
     def _read_flag(self, config: PluginConfig) -> Flag:
-        del config
+        # What the gateway would refuse must not pass here, but its environment is not this one.
+        read_flag(config.config, {}, not_available=())
         return Flag(Implementation.SHADOW, CONFIG_KEY)
 
     def _make_shadow(self, config: PluginConfig) -> Shadow:
         name = self._recording.candidate
-        return Shadow(
+        shadow = Shadow(
             config,
             load=lambda inner: candidates.load(name, inner),
             observer=self._recording.comparisons.append,
             check_payload=True,
         )
+        if shadow.refusal is not None:
+            raise ConfigRefusedError(shadow.refusal)
+        return shadow
 
 
 def read_plugin_config(path: Path) -> PluginConfig:
@@ -237,7 +242,7 @@ async def _initialize(manager: TenantPluginManager, recording: _Recording) -> No
 
 
 def _refused(error: BaseException | None) -> ReplayError:
-    cause = "the framework skipped it" if error is None else " ".join(str(error).split())
+    cause = "the framework skipped it" if error is None else one_line(error)
     return ReplayError(f"the plugin cannot be loaded with this config: {cause}")
 
 

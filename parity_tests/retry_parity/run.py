@@ -9,9 +9,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from retry_parity import ledger
 from retry_parity.compare import Kind
 from retry_parity.containers import Container, installed_kind
 from retry_parity.corpus import Record, read_corpus
+from retry_parity.ledger import shipped_ledger
 from retry_parity.observation import Raised, Side
 from retry_parity.replay import Call, Pass, not_compared, read_plugin_config, replay
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cpex.framework import PluginConfig
+
+    from retry_parity.ledger import Entry
 
 CONFIG_NAME: Final = "plugins.yaml"
 _PACKAGES: Final = (
@@ -43,6 +47,7 @@ class Run:
         tool_calls: Tool calls of the corpus: distinct request ids.
         passes: One pass for each kind of container, the installed framework's first.
         versions: Versions of Python and the packages in play.
+        overdue: Ledger entries past their review date, which still explain.
     """
 
     corpus: Path
@@ -52,6 +57,7 @@ class Run:
     tool_calls: int
     passes: tuple[Pass, ...]
     versions: dict[str, str]
+    overdue: tuple[Entry, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -76,11 +82,13 @@ class Run:
         lost = sum(len(lost_retries(each.calls)) for each in self.passes)
         if self.divergences:
             noun = "divergence" if self.divergences == 1 else "divergences"
-            retries = f", {lost} of them lost retries" if lost else ""
-            return f"{self.divergences} unexplained {noun}{retries}"
+            among = f", {lost:,} of them lost retries" if lost else ""
+            return f"{self.divergences:,} unexplained {noun}{among}"
         if not self.complete:
             missing = sum(not_compared(each.calls) for each in self.passes)
-            return f"not enough to say: {missing} calls were not compared"
+            return f"not enough to say: {missing:,} calls were not compared"
+        if not any(retries(each.calls) for each in self.passes):
+            return "no unexplained divergences, but no call asked for a retry"
         return "no unexplained divergences"
 
 
@@ -139,6 +147,7 @@ def run(
         tool_calls=len({record.request_id for record in records}),
         passes=tuple(one_pass(kind) for kind in kinds),
         versions=versions(),
+        overdue=shipped_ledger().expired(ledger.today()),
     )
 
 
@@ -203,6 +212,7 @@ def as_json(result: Run) -> dict[str, object]:
         "config": str(result.config),
         "candidate": result.candidate,
         "versions": result.versions,
+        "overdue": {entry.id: entry.review_by.isoformat() for entry in result.overdue},
         "calls": result.calls,
         "tool_calls": result.tool_calls,
         "passes": [_pass_as_json(each) for each in result.passes],

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from retry_parity import candidates
 from retry_parity.compare import Difference, Kind, Outcome, compare, same_plain
-from retry_parity.evidence import CHAINS, Comparison, Evidence, Step, evidence_of
+from retry_parity.evidence import BEGINNINGS, CHAINS, Comparison, Evidence, Step, evidence_of
 from retry_parity.ledger import Explanation, Ledger, shipped_ledger
+from retry_parity.load_predicates import is_config_error
+from retry_parity.loading import compare_loads
 from retry_parity.observation import (
     PASS_THROUGH,
     Call,
@@ -24,18 +26,34 @@ from retry_parity.observation import (
     attempt,
     observe,
 )
-from retry_parity.predicates import LoadCase
+from retry_parity.policy_predicates import PolicyCase
 from retry_parity.reference import Reference, stored_failures
+from retry_parity.refusal import one_line
 from retry_parity.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from cpex.framework import PluginConfig, PluginContext
 
     from retry_parity.chains import Chains
 
 NOT_LOADED: Final = "candidate-not-loaded"
+
+#: The hybrid counted failures of this chain while nobody asked the candidate; see `beginnings`.
+BEGINNING_MISSED: Final = "chain-began-unseen"
+
+#: Kinds of difference that no failure count can excuse.
+UNCOUNTED_KINDS: Final = frozenset(
+    {
+        Kind.DELAY_TYPE,
+        Kind.INTERNAL_ERROR,
+        Kind.PAYLOAD_MUTATED,
+        Kind.RAISED_DIFFERENTLY,
+        Kind.RAISED_ONLY_BY_CANDIDATE,
+        Kind.RESULT,
+    }
+)
 
 
 class Shadow:
@@ -63,6 +81,9 @@ class Shadow:
         """
         from retry_legacy import RetryWithBackoffPlugin
 
+        #: The candidate's line on a wrong config that the hybrid takes; ``None`` where there is
+        #: none, and where no entry of the ledger says that it is the config that is wrong.
+        self.refusal: str | None = None
         self._evidence: Evidence = evidence_of(config.name)
         self._ledger: Ledger = self._guarded_ledger()
         self._chains: Chains = CHAINS
@@ -105,18 +126,21 @@ class Shadow:
             theirs = attempt(lambda: plugin.to_rust_native_policy(tool_name, ceiling))
             if isinstance(ours, Raised) and isinstance(theirs, Raised):
                 return
-            if isinstance(ours, Raised) or isinstance(theirs, Raised):
-                same = False
-            else:
-                same = same_plain(ours, theirs)
-            if not same:
-                difference = (Difference(Kind.POLICY),)
-                call = Call(Hook.NATIVE_POLICY, tool=tool_name)
-                self._record(
-                    Comparison(
-                        Outcome.MISMATCH, call, differences=difference, unexplained=difference
-                    )
+            raised = isinstance(ours, Raised) or isinstance(theirs, Raised)
+            if not raised and same_plain(ours, theirs):
+                return
+            difference = Difference(Kind.POLICY)
+            case = PolicyCase(tool_name, ceiling, ours, theirs, self._reference)
+            entry = self._ledger.explain_policy(case, difference)
+            self._record(
+                Comparison(
+                    Outcome.MISMATCH,
+                    Call(Hook.NATIVE_POLICY, tool=tool_name),
+                    differences=(difference,),
+                    accepted=() if entry is None else (entry,),
+                    unexplained=(difference,) if entry is None else (),
                 )
+            )
         except PASS_THROUGH:
             raise
         except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
@@ -153,6 +177,7 @@ class Shadow:
                 self._candidate.hook(hook.value),
                 *arguments,
                 internal_errors=self._candidate.internal_errors,
+                last_internal_error=self._candidate.last_internal_error,
             )
             self._count_candidate_errors(candidate)
             if before is not None:
@@ -163,7 +188,10 @@ class Shadow:
             if view.pair is not None:
                 self._chains.see(view.pair)
             differences = (*compare(reference, candidate, view.legal_draw), *extra)
-            comparison = self._explained(view, differences)
+            if BEGINNINGS.missed(view):
+                comparison = self._of_missed_chain(view, differences)
+            else:
+                comparison = self._explained(view, differences)
             step = Step.RECORD
             self._record(comparison)
         except PASS_THROUGH:
@@ -193,6 +221,17 @@ class Shadow:
             differences,
             accepted,
             unexplained,
+        )
+
+    def _of_missed_chain(self, view: View, differences: tuple[Difference, ...]) -> Comparison:
+        """Judge what does not depend on a count that the candidate cannot have."""
+        if view.pair is not None:
+            self._chains.forget(view.pair)
+        judged = tuple(each for each in differences if each.kind in UNCOUNTED_KINDS)
+        if judged:
+            return self._explained(view, judged)
+        return Comparison(
+            Outcome.IGNORED, view.call, view.reference, view.candidate, reason=BEGINNING_MISSED
         )
 
     def _explanation(self, view: View, differences: tuple[Difference, ...]) -> Explanation:
@@ -226,35 +265,32 @@ class Shadow:
         loader: Callable[[PluginConfig], candidates.Candidate],
         config: PluginConfig,
     ) -> None:
-        """Compare two attempts to load of which at least one failed. Never raises."""
+        """Compare two attempts to load of which at least one failed. Never raises.
+
+        One mistake of the operator is one report: the exception where the hybrid refuses too, else
+        one line in the log.
+        """
         try:
-            difference = _load_difference(reference, candidate)
-            if difference is None:
+            comparison = compare_loads(reference, candidate, loader, config, self._ledger)
+            if comparison is None:
                 return
-            if isinstance(candidate, Raised):
-                self._evidence.candidate_error(f"load:{candidate.name}", candidate.error)
-            accepted: str | None = None
-            if isinstance(candidate, Raised):
-
-                def reload(changed: Mapping[str, object]) -> object | Raised:
-                    other = config.model_copy(update={"config": dict(changed)})
-                    return attempt(lambda: loader(other))
-
-                case = LoadCase(candidate.error, reference, reload)
-                accepted = self._ledger.explain_load(case, difference)
-            self._record(
-                Comparison(
-                    Outcome.MISMATCH,
-                    Call(Hook.LOAD),
-                    differences=(difference,),
-                    accepted=() if accepted is None else (accepted,),
-                    unexplained=(difference,) if accepted is None else (),
-                )
-            )
+            refused = isinstance(candidate, Raised)
+            if isinstance(candidate, Raised) and not isinstance(reference, Raised):
+                self._count_refusal(candidate, comparison)
+            self._record(comparison, quiet=refused)
         except PASS_THROUGH:
             raise
         except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
             self._failed(Step.LOAD_CANDIDATE, error)
+
+    def _count_refusal(self, candidate: Raised, comparison: Comparison) -> None:
+        if not is_config_error(candidate.error):
+            self._evidence.candidate_error(f"load:{candidate.name}", candidate.error)
+            return
+        line = one_line(candidate.error)
+        self._evidence.candidate_refusal(f"load:{candidate.name}", line)
+        if not comparison.unexplained:
+            self.refusal = line
 
     def _snapshot(self, payload: object) -> object:
         if not self._check_payload:
@@ -284,8 +320,8 @@ class Shadow:
         if candidate.internal_errors:
             self._evidence.candidate_error("internal")
 
-    def _record(self, comparison: Comparison) -> None:
-        self._evidence.record(comparison)
+    def _record(self, comparison: Comparison, *, quiet: bool = False) -> None:
+        self._evidence.record(comparison, quiet=quiet)
         if self._observer is not None:
             self._observer(comparison)
 
@@ -306,20 +342,6 @@ class Shadow:
 
 def _load_rust(config: PluginConfig) -> candidates.Candidate:
     return candidates.load(candidates.RUST, config)
-
-
-def _load_difference(
-    reference: Reference | Raised, candidate: candidates.Candidate | Raised
-) -> Difference | None:
-    if isinstance(reference, Raised) and isinstance(candidate, Raised):
-        if reference.family == candidate.family:
-            return None
-        return Difference(Kind.RAISED_DIFFERENTLY, f"{reference.name}/{candidate.name}")
-    if isinstance(reference, Raised):
-        return Difference(Kind.LOAD_ONLY_BY_REFERENCE, reference.name)
-    if isinstance(candidate, Raised):
-        return Difference(Kind.LOAD_ONLY_BY_CANDIDATE, candidate.name)
-    return None
 
 
 def _call(hook: Hook, payload: object, context: PluginContext, extensions: object) -> Call:

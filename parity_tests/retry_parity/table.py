@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.markup import escape
 from rich.table import Table
 
+from retry_parity.ledger import overdue_line
 from retry_parity.observation import Side
 from retry_parity.replay import Pass, not_compared
 from retry_parity.run import (
@@ -36,6 +37,8 @@ def show(result: Run, console: Console) -> None:
             console.print(
                 f"{each.container.value}: the comparison itself failed {number} times in {step}"
             )
+    for entry in result.overdue:
+        console.print(f"ledger: {overdue_line(entry)}", markup=False, highlight=False)
     packages = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     console.print(f"[dim]{escape(packages)}[/]", highlight=False)
     style = "bold green" if result.succeeded else "bold red"
@@ -57,6 +60,8 @@ def _table(result: Run) -> Table:
         for name in sorted({name for each in counters for name in each}):
             table.add_row(f"  {name}", *(_cell(each.get(name, 0)) for each in counters))
 
+    if any(each.load for each in result.passes):
+        row("differences while loading", lambda each: len(each.load))
     row("calls", lambda each: len(each.calls))
     table.add_row("tool calls", *(f"{result.tool_calls:,}" for _ in result.passes))
     row("chains with retries", lambda each: chains(each.calls))

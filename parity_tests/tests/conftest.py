@@ -1,10 +1,16 @@
-"""Nothing is left behind by a test, and nothing around it decides."""
+"""Nothing is left behind by a test, and nothing around it decides.
+
+Profiles of the generated suites: ``ci`` is bounded and used by `make test`, ``nightly`` looks for
+hours (``HYPOTHESIS_PROFILE=nightly``), ``repro`` repeats one run (with ``--hypothesis-seed``).
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from laboratory import NAME
 
 import retry_legacy
@@ -13,6 +19,20 @@ from retry_with_backoff import _core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+#: Building both implementations for each example is slow by Hypothesis' measure, and no fault.
+_SLOW_BUT_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
+
+for _name, _examples in (("ci", 300), ("nightly", 1_000_000), ("repro", 300)):
+    settings.register_profile(
+        _name,
+        max_examples=_examples,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=_SLOW_BUT_FINE,
+    )
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(autouse=True)

@@ -83,6 +83,7 @@ class Laboratory:
         """Load both; ``answer`` scripts the candidate, otherwise it is the Rust core."""
         self.comparisons: list[Comparison] = []
         self.internal_errors = 0
+        self.internal_cause: str | None = None
         base = {"jitter": False, "backoff_base_ms": 100}
         self.config = PluginConfig(
             name=NAME, kind="retry_parity.MigrationPlugin", config=base | config
@@ -130,7 +131,12 @@ class Laboratory:
         return evidence.evidence_of(NAME).counts()
 
     def _scripted(self, answer: Answer) -> Callable[[PluginConfig], candidates.Candidate]:
-        return lambda _: candidates.adopt(Scripted(answer), lambda: self.internal_errors)
+        return lambda _: candidates.Candidate(
+            Scripted(answer),
+            takes_extensions=True,
+            internal_errors=lambda: self.internal_errors,
+            last_internal_error=lambda: self.internal_cause,
+        )
 
 
 HUGE_STATUS = {**SUCCESS, "structuredContent": {"status_code": 2**32}}

@@ -25,7 +25,7 @@ def line(**changes: Any) -> bytes:
         (b"", "is empty"),
         (b" \n\n", "is empty"),
         (line() + b'{"tool": "t", "requ', "line 2: is cut off: the file ends within it"),
-        (line() + line()[:-2], "line 2: is cut off: the file ends within it"),
+        (line() + line(seq=2)[:-2], "line 2: is cut off: the file ends within it"),
         (line() + b"{]\n" + line(), "line 2: is no JSON: .* at column 2"),
         (line() + b"\n" + line(), "line 2: is blank"),
         (line() + b"\xff\n", "line 2: is not UTF-8: byte 0xff at column 1"),
@@ -46,6 +46,9 @@ def line(**changes: Any) -> bytes:
         (line(t_ms="1"), "line 1: 't_ms' is a string, not a number"),
         (line(t_ms=-1), "line 1: 't_ms' is out of range"),
         (line(t_ms=10**400), "line 1: 't_ms' is out of range"),
+        (line(seq=5) + line(seq=4), "line 2: 'seq' is 4 after 5; it must rise"),
+        ((line(seq=1) + line(seq=2)) * 2, "line 3: 'seq' is 1 after 2; it must rise"),
+        (line() + line(seq=2, t_ms=0.4), "line 2: 't_ms' is 0.4 after 0.5; it must not fall"),
         (line(result=[]), "line 1: 'result' is an array, not an object"),
         (line(nonfinite=["/a"]), "line 1: 'nonfinite' is an array, not an object"),
         (line(nonfinite={"/a": "nan"}), "line 1: 'nonfinite' has 'nan'; allowed are NaN"),
@@ -79,7 +82,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 def test_a_last_line_without_a_newline_is_a_line(tmp_path: Path) -> None:
     """A complete object is not cut off, whatever follows it."""
     path = tmp_path / "corpus.jsonl"
-    path.write_bytes(line() + line().rstrip(b"\n"))
+    path.write_bytes(line() + line(seq=2).rstrip(b"\n"))
     assert [record.line for record in read_corpus(path)] == [1, 2]
 
 

@@ -70,6 +70,12 @@ def test_canary_is_refused_as_not_available_yet(
         read_flag(config, environ)
 
 
+def test_a_value_that_is_not_available_may_be_asked_for() -> None:
+    """Who only wants to know whether the flag is well-formed takes canary for known."""
+    flag = read_flag(section("canary"), {}, not_available=())
+    assert flag.implementation is Implementation.CANARY
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

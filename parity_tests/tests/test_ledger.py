@@ -46,7 +46,7 @@ BEHAVIOUR_ROWS = {
     "bounded-state",
     "trace-metrics",
 }
-FURTHER_ROWS = {"error-family-at-load", "missing-text"}
+FURTHER_ROWS = {"clamped-number", "error-family-at-load", "missing-text"}
 
 
 def test_the_ledger_has_every_row_of_the_behaviour_table_and_the_known_further_ones() -> None:
@@ -181,6 +181,17 @@ def test_override_at_load() -> None:
     assert lab.counts.matches == 0
     with pytest.raises(_core.ConfigError, match=r"pay.*check_text_content.*perhaps"):
         _core.RetryPluginCore(lab.config.config)
+
+
+def test_clamped_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clamped 9.5 works in both hooks; only the hybrid fails when asked for the policy."""
+    monkeypatch.setenv("MAX_TOOL_RETRIES", "3")
+    lab = Laboratory(tool_overrides={"pay": {"max_retries": 9.5}})
+    assert delays(lab.call(FAILURE, tool="pay")) == (100, 100)
+    lab.shadow.to_rust_native_policy("pay", 2)
+    assert accepted(lab.comparisons[-1]) == ("clamped-number",)
+    lab.shadow.to_rust_native_policy("other", 2)
+    assert len(lab.comparisons) == 2, "the policies of the other tool are equal"
 
 
 def test_error_family_at_load() -> None:

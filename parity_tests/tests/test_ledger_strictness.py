@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from cpex.framework import PluginConfig
 from laboratory import (
     FAILURE,
     HUGE_STATUS,
+    NAME,
     SUCCESS,
     TOO_LONG,
     Angry,
@@ -17,8 +19,14 @@ from laboratory import (
     texts,
 )
 
+from retry_parity import ledger
+from retry_parity.evidence import evidence_of
 from retry_parity.ledger import LedgerError, parse_ledger
 from retry_parity.shadow import Shadow
+from retry_with_backoff import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 METRICS = {"retry_count": 1, "retry_delay_ms": 100}
 
@@ -72,6 +80,90 @@ def test_an_entry_does_not_cover_a_fault_in_its_neighbourhood(
     comparison = lab.call(result, trace_id="t1")
     assert comparison.signature == signature
     assert comparison.accepted == ()
+
+
+@pytest.mark.parametrize("cause", [None, "tool_post_invoke: OverflowError"])
+@pytest.mark.parametrize(
+    ("config", "result", "error"),
+    [
+        ({}, HUGE_STATUS, "OverflowError"),
+        ({"check_text_content": True}, SUCCESS | {"content": 5}, "TypeError"),
+        ({"check_text_content": True}, texts(TOO_LONG, '{"isError": true}'), "ValueError"),
+    ],
+    ids=["status", "content", "text"],
+)
+def test_an_internal_error_is_no_excuse_where_a_decision_is_promised(
+    config: dict[str, Any], result: Any, error: str, cause: str | None
+) -> None:
+    """Where an entry says what the core decides, an error turned into "no retry" is a fault."""
+
+    def fail(*_: Any) -> Any:
+        lab.internal_errors += 1
+        return answered(0)
+
+    lab = Laboratory(fail, check_payload=False, **config)
+    lab.internal_cause = cause
+    comparison = lab.call(result)
+    assert comparison.signature == f"raised-only-by-reference:{error}"
+    assert comparison.accepted == ()
+
+
+@pytest.mark.parametrize(
+    ("cause", "explained"),
+    [
+        ("tool_post_invoke: RuntimeError", ("error-wrapper",)),
+        (None, ("error-wrapper",)),
+        ("tool_post_invoke: PanicException", ()),
+    ],
+)
+def test_an_internal_error_must_be_the_one_the_hybrid_met(
+    cause: str | None, explained: tuple[str, ...]
+) -> None:
+    """Another class of error is an error of the core's own."""
+
+    def fail(*_: Any) -> Any:
+        lab.internal_errors += 1
+        return answered(0)
+
+    lab = Laboratory(fail, check_payload=False)
+    lab.internal_cause = cause
+    assert lab.call(Angry()).accepted == explained
+
+
+@pytest.mark.parametrize(
+    ("make", "signature"),
+    [
+        (
+            lambda: ValueError("max_retries: too many"),
+            "raised-differently:OverflowError/ValueError",
+        ),
+        (
+            lambda: ConfigError("nothing is good enough"),
+            "raised-differently:OverflowError/ConfigError",
+        ),
+        (lambda: ConfigError("max_retries: too many"), ""),
+    ],
+)
+def test_only_the_cores_refusal_that_names_a_key_is_another_error_family(
+    make: Callable[[], ValueError], signature: str
+) -> None:
+    """A refusal of any other class, or without a place in the config, is a divergence."""
+
+    def refuse(*_: Any) -> Any:
+        raise make()
+
+    config = PluginConfig(name=NAME, kind="x", config={"max_retries": 2**32})
+    with pytest.raises(OverflowError):
+        Shadow(config, load=refuse)
+    assert evidence_of(NAME).counts().divergent == ({signature: 1} if signature else {})
+
+
+@pytest.mark.parametrize("config", [{1: 2}, [1]])
+def test_a_config_without_text_keys_is_named_as_a_whole(config: Any) -> None:
+    """There is no key to name then."""
+    with pytest.raises(TypeError):
+        Shadow(PluginConfig.model_construct(name=NAME, kind="x", config=config))
+    assert evidence_of(NAME).counts().accepted == {"error-family-at-load": 1}
 
 
 def test_metrics_without_a_trace_are_a_divergence() -> None:
@@ -153,9 +245,26 @@ def test_a_ledger_that_is_not_complete_and_typed_is_refused(text: str, message: 
         parse_ledger(text)
 
 
+def test_a_ledger_with_overdue_entries_is_warned_of_once_when_it_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line for all of them; they go on explaining."""
+    shipped = ledger.shipped_ledger()
+    (day,) = {entry.review_by for entry in shipped.entries}
+    ledger.shipped_ledger.cache_clear()
+    monkeypatch.setattr(ledger, "today", lambda: day.replace(year=day.year + 1))
+    lab = Laboratory()
+    assert accepted(lab.call(HUGE_STATUS)) == ("status-range",)
+    Laboratory()
+    (record,) = caplog.records
+    assert record.getMessage().count("it still explains") == len(shipped.entries)
+    assert f"status-range is past its review date {day}" in record.getMessage()
+    ledger.shipped_ledger.cache_clear()
+
+
 def test_an_entry_past_its_review_date_is_named() -> None:
-    """An acceptance ends unless it is renewed."""
-    ledger = parse_ledger(ENTRY)
-    (entry,) = ledger.entries
-    assert ledger.expired(entry.review_by) == ()
-    assert ledger.expired(entry.review_by.replace(month=2, day=1)) == (entry,)
+    """It is overdue from the day after on."""
+    parsed = parse_ledger(ENTRY)
+    (entry,) = parsed.entries
+    assert parsed.expired(entry.review_by) == ()
+    assert parsed.expired(entry.review_by.replace(month=2, day=1)) == (entry,)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from cpex.framework.memory import CopyOnWriteDict
 
-from retry_parity import candidates
+from retry_parity import candidates, ledger
 from retry_parity.cli import main
 from retry_parity.containers import Container, installed_kind, wrap
 from retry_parity.recipes import LazyDict, PlainSubclass
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 CORPUS = Path(__file__).parents[1] / "corpus" / "tool_results.jsonl"
 CONFIG = CORPUS.with_name("plugins.yaml")
 LINES = 600
+
+#: What the core allows.
+COUNT = "allowed: an integer from 0 to 4294967295"
+FLAG = "allowed: a boolean (true, false, yes, no, on, off, 1, 0)"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +41,19 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[in
     """Run the command with JSON on stdout."""
     status = main(["run", *map(str, arguments), "--json", "-"])
     return status, json.loads(capsys.readouterr().out)
+
+
+def plugins_file(folder: Path, config: dict[str, Any]) -> Path:
+    """Write a plugins file with one migration plugin."""
+    entry = {
+        "name": "retry",
+        "kind": "retry_parity.MigrationPlugin",
+        "hooks": ["tool_post_invoke"],
+        "config": config,
+    }
+    path = folder / "chosen.yaml"
+    path.write_text(yaml.safe_dump({"plugins": [entry], "plugin_dirs": []}))
+    return path
 
 
 def without_times(passes: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -145,6 +163,109 @@ def test_a_bad_corpus_is_status_2_with_one_line(
     assert len(shown.err.splitlines()) == 1
     assert message in shown.err
     assert str(path) in shown.err
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        (
+            {"tool_overrides": {"pay": {"max_retries": "x"}}},
+            f'tool_overrides["pay"].max_retries: "x" given; {COUNT}, not as text or float',
+        ),
+        (
+            {"max_retries": 2**32},
+            f"max_retries: 4294967296 given; {COUNT}",
+        ),
+        (
+            {"tool_overrides": {"pay": {"check_text_content": "perhaps"}}},
+            f'tool_overrides["pay"].check_text_content: "perhaps" given; {FLAG}',
+        ),
+        (
+            {"migration": {"implementation": "bogus"}},
+            "migration.implementation: 'bogus' is not one of legacy, shadow, canary, rust",
+        ),
+    ],
+    ids=["override", "number", "only-the-core", "flag"],
+)
+def test_a_wrong_config_is_status_2_with_the_place_and_what_is_allowed(
+    head: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    config: dict[str, Any],
+    line: str,
+) -> None:
+    """The words are the core's, also where the hybrid refuses first; nothing is half-run."""
+    assert main(["run", str(head), "--config", str(plugins_file(tmp_path, config))]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    expected = f"retry-parity: the plugin cannot be loaded with this config: {line}"
+    assert shown.err.splitlines() == [expected]
+
+
+@pytest.mark.parametrize("flag", ["legacy", "canary", "rust"])
+def test_a_config_with_any_known_flag_is_replayed_in_shadow(
+    head: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    """The flag of the gateway is checked, and does not matter here."""
+    path = plugins_file(tmp_path, {"migration": {"implementation": flag}, "jitter": False})
+    status, found = run_json(capsys, head, "--config", path)
+    assert status == 0
+    assert found["passes"][0]["matches"] == LINES
+
+
+def test_a_run_without_a_retry_says_so(
+    head: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Agreement on nothing but successes is no divergence, and not much of a finding."""
+    status, found = run_json(capsys, head, "--config", plugins_file(tmp_path, {"max_retries": 0}))
+    assert status == 0
+    assert found["verdict"] == "no unexplained divergences, but no call asked for a retry"
+
+
+def test_overdue_entries_are_in_the_table_and_the_json(
+    head: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader of the result learns that an acceptance is due for review."""
+    entry = ledger.shipped_ledger().entries[0]
+    day = entry.review_by.replace(year=entry.review_by.year + 1)
+    monkeypatch.setattr(ledger, "today", lambda: day)
+    status, found = run_json(capsys, head)
+    assert status == 0
+    assert found["overdue"][entry.id] == entry.review_by.isoformat()
+    assert main(["run", str(head)]) == 0
+    line = f"ledger: {entry.id} is past its review date {entry.review_by}; it still explains"
+    assert line in capsys.readouterr().out.splitlines()
+
+
+def test_the_table_counts_what_differed_while_loading(
+    head: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading is no call, so it has a row of its own."""
+
+    def refuse(name: str, config: object) -> Candidate:
+        del name, config
+        raise ImportError
+
+    monkeypatch.setattr(candidates, "load", refuse)
+    assert main(["run", str(head)]) == 1
+    rows = [line for line in capsys.readouterr().out.splitlines() if "while loading" in line]
+    assert [row.count(" 1 ") for row in rows] == [2]
+
+
+def test_the_shipped_corpus_shows_statuses_outside_32_bits_without_text_checks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With relay-call on the fast path its three huge statuses raise in the hybrid, no others."""
+    config: dict[str, Any] = yaml.safe_load(CONFIG.read_text())["plugins"][0]["config"]
+    config["tool_overrides"]["relay-call"]["check_text_content"] = False
+    status, found = run_json(capsys, CORPUS, "--config", plugins_file(tmp_path, config))
+    assert status == 0
+    for each in found["passes"]:
+        assert each["accepted"] == {"status-range": 3}
+        assert each["accepted_by_tool"] == {"status-range": {"relay-call": 3}}
+        assert (each["calls"], each["matches"], each["accepted_calls"]) == (4853, 4850, 3)
+        assert (each["reference_exceptions"], each["not_compared"]) == (3, 0)
+        assert each["divergent"] == each["harness_errors"] == {}
 
 
 CONFIG_LINE = (

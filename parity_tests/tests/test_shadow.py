@@ -115,11 +115,7 @@ def test_a_candidate_that_cannot_be_built_is_evidence_and_never_a_match(
     assert counts.ignored == {"candidate-not-loaded": 1}
     assert (counts.calls, counts.matches) == (1, 0)
     assert [record.getMessage() for record in caplog.records] == [
-        f"{NAME}: the candidate failed: load:Panic",
-        (
-            f"{NAME}: the candidate decides differently: load-refused-only-by-candidate:Panic "
-            "(load, tool None, request id None); counted from now on"
-        ),
+        f"{NAME}: the candidate failed: load:Panic"
     ]
 
 
