@@ -57,7 +57,15 @@ SMALLEST_STATUS: Final[int]
 LARGEST_STATUS: Final[int]
 
 class ConfigError(ValueError):
-    """A configuration was refused; one line says where, what was given and what is allowed."""
+    """A configuration was refused; one line says where, what was given and what is allowed.
+
+    Raised for a plugin's own configuration it has two attributes for programs: ``tool``, the tool
+    whose overrides were refused (None: the base), and ``key``, the setting (None: no setting was
+    reached). The line shortens and escapes names; ``tool`` does not.
+    """
+
+    tool: str | None
+    key: str | None
 
 @final
 class RetryConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,8 @@ class RetryWithBackoffPlugin(Plugin):
 
 def _report(hook: str, error: BaseException) -> None:
     """Count an internal error and log its first of a kind; pass on what ends the task."""
-    if isinstance(error, CONTROL_FLOW):
+    if issubclass(type(error), CONTROL_FLOW):
         raise error
-    if cause := record_internal_error(hook, error):
-        log.error('internal error, decided "no retry": %s', cause, exc_info=error)
+    with contextlib.suppress(Exception):  # a broken log handler costs the line, not the call
+        if cause := record_internal_error(hook, error):
+            log.error('internal error, decided "no retry": %s', cause, exc_info=error)

@@ -136,6 +136,81 @@ def test_an_exception_that_cannot_be_shown_is_reported_all_the_same(call: Call) 
     assert _core.internal_errors() - before == 1
 
 
+def test_a_broken_log_handler_does_not_reach_the_gateway(call: Call) -> None:
+    """Logging is the last step of dealing with an error; its own error ends there."""
+
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise RuntimeError(record)
+
+    class UnheardOf(Exception):  # noqa: N818  the name is what the log shows
+        pass
+
+    logger = logging.getLogger("retry_with_backoff")
+    handler = Broken()
+    logger.addHandler(handler)
+    try:
+        assert call({}, Raising(UnheardOf())).retry_delay_ms == 0
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_an_exception_that_lies_about_its_class_is_an_error_like_any_other(call: Call) -> None:
+    """What ends a task is told by the type, not by what the object says of itself."""
+
+    class Liar(Exception):  # noqa: N818  it is no error by name
+        __class__ = property(lambda _: KeyboardInterrupt)
+
+    assert call({}, Raising(Liar())).retry_delay_ms == 0
+
+
+def test_a_failure_is_counted_only_where_it_is_answered(call: Call) -> None:
+    """Reading the trace can fail; it comes before the count, so no retry of the budget is lost."""
+
+    class Untraceable:
+        @property
+        def request(self) -> object:
+            raise RuntimeError
+
+    plugin = RetryWithBackoffPlugin(PluginConfig(name="r", kind="k", config={"jitter": False}))
+    hook = plugin.tool_post_invoke(payload("t", FAILURE), context("u"), Untraceable())
+    assert asyncio.run(hook).retry_delay_ms == 0
+    delays = [
+        call({"jitter": False}, FAILURE, tool="t", request_id="u").retry_delay_ms for _ in range(3)
+    ]
+    assert delays == [200, 400, 0]
+
+
+def test_a_payload_that_calls_the_hook_again_ends(call: Call) -> None:
+    """Re-entrance is answered up to a depth; beyond it, it is an internal error."""
+    calls = 0
+
+    class Recursive(dict[str, Any]):
+        def get(self, *_: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            hook = RetryWithBackoffPlugin(PluginConfig(name="r", kind="k")).tool_post_invoke(
+                payload("t", self), context("again")
+            )
+            with pytest.raises(StopIteration):
+                hook.send(None)
+
+    assert call({}, Recursive()).retry_delay_ms == 0
+    assert calls < 100
+
+
+def test_a_text_is_found_where_only_item_access_knows_it(call: Call) -> None:
+    """A dict subclass may overlay [] alone; the hybrid takes an item's text that way."""
+
+    class Overlay(dict[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            return '{"isError": true}' if key == "text" else super().__getitem__(key)
+
+    result = {"content": [Overlay(type="text")]}
+    settings = {"check_text_content": True, "jitter": False}
+    assert call(settings, result).retry_delay_ms == 200
+
+
 def test_reading_a_result_leaves_it_as_it_was(call: Call) -> None:
     """A defaultdict gains no key: reading goes through get()."""
     result: defaultdict[str, Any] = defaultdict(list, isError=False)
@@ -169,6 +244,7 @@ def test_a_wrong_setting_is_one_line_that_names_tool_key_value_and_what_is_allow
     settings = {"tool_overrides": {"pay": {"max_retries": "three"}}}
     with pytest.raises(ConfigError) as refused:
         RetryWithBackoffPlugin(PluginConfig(name="r", kind="k", config=settings))
+    assert (refused.value.tool, refused.value.key) == ("pay", "max_retries")
     assert str(refused.value) == (
         'tool_overrides["pay"].max_retries: "three" given; '
         "allowed: an integer from 0 to 4294967295, not as text or float"

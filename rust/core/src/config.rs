@@ -257,17 +257,20 @@ fn merged(
     overrides: &Value,
     mut checker: Checker<'_>,
 ) -> Result<Policy, ConfigError> {
-    let shown = || shortened(&String::from_utf8_lossy(tool)).into_owned();
     let Value::Map(entries) = overrides else {
         return Err(ConfigError::Overrides {
-            tool: shown(),
+            tool: String::from_utf8_lossy(tool).into_owned(),
             given: overrides.to_string(),
         });
     };
     let mut policy = base.clone();
     for (name, value) in entries {
         let name = name.as_name().ok_or_else(|| ConfigError::Key {
-            within: format!("{}[{:?}]", key::TOOL_OVERRIDES, shown()),
+            within: format!(
+                "{}[{:?}]",
+                key::TOOL_OVERRIDES,
+                shortened(&String::from_utf8_lossy(tool))
+            ),
             given: name.to_string(),
         })?;
         checker.setting(&mut policy, name, value)?;

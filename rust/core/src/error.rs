@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::value::shortened;
+
 /// Where in a configuration a value stands: `max_retries`, or `tool_overrides["search"].jitter`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -31,16 +33,25 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The tool whose overrides hold it; none for the base.
+    #[must_use]
+    pub fn tool(&self) -> Option<&str> {
+        self.tool.as_deref()
+    }
+
+    /// The setting.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        self.key
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.tool {
             // Debug formatting escapes line breaks: a tool's name cannot forge a log line.
-            Some(tool) => write!(
-                out,
-                "tool_overrides[{:?}].{}",
-                crate::value::shortened(tool),
-                self.key
-            )?,
+            Some(tool) => write!(out, "tool_overrides[{:?}].{}", shortened(tool), self.key)?,
             None => out.write_str(self.key)?,
         }
         match self.index {
@@ -80,11 +91,35 @@ pub enum ConfigError {
         given: String,
     },
     /// The overrides of one tool are not a mapping.
-    #[error("tool_overrides[{tool:?}]: {given} given; allowed: a mapping of settings")]
+    #[error(
+        "tool_overrides[{:?}]: {given} given; allowed: a mapping of settings",
+        shortened(tool)
+    )]
     Overrides {
         /// The tool.
         tool: String,
         /// What was there instead.
         given: String,
     },
+}
+
+impl ConfigError {
+    /// The tool whose overrides were refused, in full; none where the base was.
+    #[must_use]
+    pub fn tool(&self) -> Option<&str> {
+        match self {
+            Self::Value { place, .. } => place.tool(),
+            Self::Overrides { tool, .. } => Some(tool),
+            Self::NotAMapping { .. } | Self::Key { .. } => None,
+        }
+    }
+
+    /// The setting that was refused; none where no setting was reached.
+    #[must_use]
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Value { place, .. } => Some(place.key()),
+            Self::Overrides { .. } | Self::NotAMapping { .. } | Self::Key { .. } => None,
+        }
+    }
 }

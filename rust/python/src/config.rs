@@ -33,8 +33,12 @@ impl PyRetryConfig {
 impl PyRetryConfig {
     #[staticmethod]
     #[pyo3(signature = (config, /, *, ceiling=None))]
-    fn from_dict(config: Option<&Bound<'_, PyAny>>, ceiling: Option<u32>) -> PyResult<Self> {
-        read(config, ceiling).map(|config| Self { config })
+    fn from_dict(
+        py: Python<'_>,
+        config: Option<&Bound<'_, PyAny>>,
+        ceiling: Option<u32>,
+    ) -> PyResult<Self> {
+        read(py, config, ceiling).map(|config| Self { config })
     }
 
     #[pyo3(signature = (tool_name=None))]
@@ -82,10 +86,11 @@ impl PyRetryConfig {
 
 /// Checks what an operator wrote.
 pub(crate) fn read(
+    py: Python<'_>,
     config: Option<&Bound<'_, PyAny>>,
     ceiling: Option<u32>,
 ) -> PyResult<RetryConfig> {
-    RetryConfig::from_value(&config_of(config)?, ceiling).map_err(|error| refused(&error))
+    RetryConfig::from_value(&config_of(config)?, ceiling).map_err(|error| refused(py, &error))
 }
 
 /// Defaults and limits, so that the config model and the documents read them from here.

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::{PyErr, create_exception};
+use pyo3::{PyErr, create_exception, intern};
 
 create_exception!(
     retry_with_backoff,
@@ -11,9 +11,14 @@ create_exception!(
     "A configuration was refused; one line says where, what was given and what is allowed."
 );
 
-/// A refused configuration, as Python sees it.
-pub(crate) fn refused(error: &retry_core::ConfigError) -> PyErr {
-    ConfigError::new_err(error.to_string())
+/// A refused configuration, as Python sees it: the line, and tool and key for programs.
+pub(crate) fn refused(py: Python<'_>, error: &retry_core::ConfigError) -> PyErr {
+    let exception = ConfigError::new_err(error.to_string());
+    let value = exception.value(py);
+    let named = value
+        .setattr(intern!(py, "tool"), error.tool())
+        .and_then(|()| value.setattr(intern!(py, "key"), error.key()));
+    named.err().unwrap_or(exception)
 }
 
 /// A refused setting that is not part of the plugin's own configuration.

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use pyo3::exceptions::{PyException, PyTypeError};
+use pyo3::exceptions::{PyException, PyKeyError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -218,12 +218,27 @@ fn item_fails(
         Ok(Ok("image" | "audio")) => examine(ContentItem::Image),
         Ok(Ok("resource" | "resource_link")) => examine(ContentItem::Resource),
         _ if kind.ne(intern!(py, "text"))? => Finding::Clear,
-        _ => match get(item, intern!(py, "text"))? {
+        _ => match text_of(item)? {
             Some(text) => text_finding(&text, examine)?,
             None => Finding::Clear,
         },
     };
     Ok(finding == Finding::Failure)
+}
+
+/// The text of an item, which the hybrid takes by item access: a dict subclass may know it under
+/// `[]` alone. One that makes up missing keys is asked with `get`, which adds none.
+fn text_of<'py>(item: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = item.py();
+    let key = intern!(py, "text");
+    if item.is_exact_instance_of::<PyDict>() || item.hasattr(intern!(py, "__missing__"))? {
+        return get(item, key);
+    }
+    match item.get_item(key) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.is_instance_of::<PyKeyError>(py) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn text_finding(

@@ -1,7 +1,9 @@
 //! `RetryPluginCore`: the hooks of the plugin.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyString};
@@ -26,7 +28,7 @@ impl RetryPluginCore {
         if let Some(most) = settings::max_chains(py)? {
             process::store().with(|store| store.set_max_chains(most));
         }
-        let config = config::read(config, settings::ceiling(py)?)?;
+        let config = config::read(py, config, settings::ceiling(py)?)?;
         Ok(Self {
             engine: Engine::new(config),
             is_quiet: AtomicBool::new(false),
@@ -41,6 +43,7 @@ impl RetryPluginCore {
         context: &Bound<'py, PyAny>,
         extensions: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let _level = Level::enter()?;
         let names = Names::read(payload, context)?;
         let (tool, request_id) = (names.tool()?, names.request_id()?);
         let result = payload.getattr(pyo3::intern!(py, "result"))?;
@@ -52,6 +55,8 @@ impl RetryPluginCore {
         } else {
             0
         };
+        // Whatever can fail comes before the failure is counted.
+        let traced = is_traced(extensions)?;
         let now = process::now(py)?;
         // INVARIANT: no Python code runs while the store is locked.
         let decision = process::store().with(|store| {
@@ -62,7 +67,7 @@ impl RetryPluginCore {
             log_exhausted(py, &tool, &request_id, decision.failures)?;
         }
         let metadata = results::metadata_of(py, judgement.policy())?;
-        if is_traced(extensions)? {
+        if traced {
             results::add_trace(&metadata, &decision)?;
         }
         results::tool_result(&metadata, decision.retry_delay_ms())
@@ -116,6 +121,36 @@ impl RetryPluginCore {
             .iter()
             .map(ToString::to_string)
             .collect()
+    }
+}
+
+/// How deep a payload may call the hook again while the hook reads it. Each level is answered, so
+/// that without a bound a payload that always does so would double the work at every level.
+const MAX_LEVELS: u32 = 4;
+
+thread_local! {
+    static LEVELS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// One call of the hook under way on this thread.
+struct Level;
+
+impl Level {
+    fn enter() -> PyResult<Self> {
+        let level = LEVELS.get();
+        if level >= MAX_LEVELS {
+            return Err(PyRuntimeError::new_err(
+                "the payload calls the hook again while the hook reads it",
+            ));
+        }
+        LEVELS.set(level.saturating_add(1));
+        Ok(Self)
+    }
+}
+
+impl Drop for Level {
+    fn drop(&mut self) {
+        LEVELS.set(LEVELS.get().saturating_sub(1));
     }
 }
 
