@@ -167,8 +167,8 @@ class _Line:
                 self._refuse(f"'nonfinite' has {name!r}; allowed are {', '.join(_NONFINITE)}")
             try:
                 _put(result, pointer, _NONFINITE[name])
-            except LookupError:
-                self._refuse(f"'nonfinite' points to {pointer!r}, where no null is")
+            except (LookupError, ValueError):
+                self._refuse(f"'nonfinite' points to {pointer:.60}, where no null is")
 
     def _refuse_constant(self, name: str) -> NoReturn:
         self._refuse(f"has {name}, which is no JSON; write null and name it under 'nonfinite'")

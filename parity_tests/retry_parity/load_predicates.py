@@ -47,7 +47,7 @@ def override_at_load(case: LoadCase) -> bool:
     if not isinstance(overrides, Mapping):
         return False
     bad = [tool for tool in overrides if case.reference.raises_for(tool)]
-    if not any(tool in str(case.error) for tool in bad):
+    if not any(_as_named(tool) == getattr(case.error, "tool", None) for tool in bad):
         return False
     good = {tool: value for tool, value in overrides.items() if tool not in bad}
     return not isinstance(case.load({**case.reference.config, "tool_overrides": good}), Raised)
@@ -61,6 +61,11 @@ def error_family_at_load(case: LoadCase) -> bool:
         and is_config_error(case.error)
         and _names_a_place(str(case.error), case.config)
     )
+
+
+def _as_named(tool: str) -> str:
+    """Give a tool's name as the core's exception has it: lone surrogates cannot be said there."""
+    return tool.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def is_config_error(error: BaseException) -> bool:

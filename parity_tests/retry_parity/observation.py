@@ -176,24 +176,47 @@ async def observe(
     """Call a hook and keep what it did.
 
     Raises:
-        BaseException: Only what is in ``PASS_THROUGH``.
+        BaseException: Only what is in ``PASS_THROUGH``; of a candidate only a person's interrupt,
+            a cancellation of this task, and the end of this coroutine.
     """
     errors_before = internal_errors() if internal_errors else 0
     begun = time.perf_counter_ns()
+    duration = 0
     outcome: Returned | Raised
     try:
         value = await hook(*arguments)
-    except PASS_THROUGH:
-        raise
-    except BaseException as error:  # noqa: BLE001 - a Rust panic is a BaseException
         duration = time.perf_counter_ns() - begun
-        outcome = Raised(error)
-    else:
-        duration = time.perf_counter_ns() - begun
+        # An answer is read here, because an odd one can raise when it is read.
         outcome = returned(value)
+    except BaseException as error:
+        if _passes_through(side, error):
+            raise
+        duration = duration or time.perf_counter_ns() - begun
+        outcome = Raised(error)
     errors = internal_errors() - errors_before if internal_errors else 0
     cause = last_internal_error() if errors else None
     return Observation(side, outcome, duration, errors, cause)
+
+
+def _passes_through(side: Side, error: BaseException) -> bool:
+    """Whether an exception ends the task or the process, and is no evidence of a side.
+
+    A candidate that raises SystemExit, or a cancellation that nobody asked for, has failed: the
+    reference has answered already, and the caller gets that answer.
+    """
+    if not isinstance(error, PASS_THROUGH) or side is Side.REFERENCE:
+        return isinstance(error, PASS_THROUGH)
+    if isinstance(error, asyncio.CancelledError):
+        return _is_being_cancelled()
+    return not isinstance(error, SystemExit)
+
+
+def _is_being_cancelled() -> bool:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop runs
+        return False
+    return task is not None and task.cancelling() > 0
 
 
 def attempt(make: Callable[[], Given]) -> Given | Raised:

@@ -86,7 +86,9 @@ class Run:
             return f"{self.divergences:,} unexplained {noun}{among}"
         if not self.complete:
             missing = sum(not_compared(each.calls) for each in self.passes)
-            return f"not enough to say: {missing:,} calls were not compared"
+            failed = sum(sum(each.counts.harness_errors.values()) for each in self.passes)
+            failures = f", {failed:,} steps of the comparison failed" if failed else ""
+            return f"not enough to say: {missing:,} calls were not compared{failures}"
         if not any(retries(each.calls) for each in self.passes):
             return "no unexplained divergences, but no call asked for a retry"
         return "no unexplained divergences"

@@ -99,6 +99,11 @@ class Shadow:
         self._reference = Reference(loaded, config, stored_failures)
         self._candidate = self._load_candidate(loader, config)
 
+    @property
+    def reference(self) -> Reference:
+        """The hybrid, for questions that change nothing."""
+        return self._reference
+
     async def tool_post_invoke(
         self, payload: object, context: PluginContext, extensions: object
     ) -> object:

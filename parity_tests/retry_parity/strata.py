@@ -138,27 +138,33 @@ class Coverage:
 
 def reachable() -> tuple[Stratum, ...]:
     """Give every stratum that can occur."""
-    return tuple(
+    every = (
         Stratum(signal, position, override, text_check, outcome)
         for signal in Signal
         for position in Position
         for override in (False, True)
         for text_check in (False, True)
         for outcome in Outcome
-        if _can_occur(signal, outcome, text_check=text_check)
     )
+    return tuple(stratum for stratum in every if _can_occur(stratum))
 
 
 #: Signals that no config makes a failure.
 _HARMLESS = frozenset({Signal.NONE, Signal.STATUS_OTHER, Signal.FLAG_AND_OTHER, Signal.NO_RESULT})
 #: Signals beside which the text path reads the content, which can raise.
 _TEXT_IS_READ = frozenset({Signal.TEXT, Signal.NONE})
+#: Signals whose status may be outside 32 bits, which raises on the fast path.
+_STATUS_MAY_RAISE = frozenset({Signal.STATUS_OTHER, Signal.FLAG_AND_OTHER, Signal.INNER_FLAG})
 
 
-def _can_occur(signal: Signal, outcome: Outcome, *, text_check: bool) -> bool:
-    if outcome is Outcome.RETRY:
-        return signal not in _HARMLESS and (text_check or signal is not Signal.TEXT)
-    if outcome is Outcome.RAISED:
-        # Names and statuses raise on the fast path, contents and texts on the other.
-        return not text_check or signal in _TEXT_IS_READ
-    return True
+def _can_occur(stratum: Stratum) -> bool:
+    if stratum.outcome is Outcome.RETRY:
+        return stratum.signal not in _HARMLESS and (
+            stratum.text_check or stratum.signal is not Signal.TEXT
+        )
+    if stratum.outcome is Outcome.NO_RETRY:
+        return True
+    if stratum.text_check:
+        return stratum.signal in _TEXT_IS_READ
+    # A name that raises on the fast path never has a chain.
+    return stratum.position is Position.NEW or stratum.signal in _STATUS_MAY_RAISE

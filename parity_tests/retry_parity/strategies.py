@@ -5,7 +5,7 @@ The first choice everywhere is the plain one, so that what is shrunk ends plain.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from retry_parity.recipes import Recipe, mapping, sequence
@@ -98,8 +98,32 @@ def scenario(source: Source) -> Scenario:
     odd = source.one_in(4)
     config = odd_config(source) if odd else valid_config(source)
     ceiling = source.pick((None, None, None, 3, 1, 0, 10))
-    steps = tuple(_step(source) for _ in range(source.pick((12, 4, 24))))
-    return Scenario(config, ceiling, steps)
+    steps: list[Step] = []
+    for _ in range(source.pick((12, 4, 24))):
+        last = steps[-1] if steps else None
+        # A gateway calls again after a failure, so that chains grow.
+        again = isinstance(last, Call) and source.one_in(2)
+        steps.append(_again(source, last) if again and isinstance(last, Call) else _step(source))
+    return Scenario(config, ceiling, tuple(steps))
+
+
+def _again(source: Source, last: Call) -> Call:
+    """The same call again: with the same result, another one, or one that costs the hybrid."""
+    answer = last.result
+    if source.one_in(3):
+        answer = source.pick(_TROUBLE) if source.one_in(3) else result(source)
+    return replace(last, plugin=source.below(2), result=answer)
+
+
+#: Results that raise in the hybrid on one path or the other, or whose flag is an inner one.
+_TROUBLE: Final[tuple[Recipe, ...]] = (
+    mapping({"structuredContent": mapping({"isError": True})}),
+    mapping({"structuredContent": mapping({"isError": True, "status_code": 2**31})}),
+    mapping({"structuredContent": mapping({"status_code": 10**40})}),
+    mapping({"content": None}),
+    mapping({"content": 5}),
+    mapping({"structuredContent": mapping({"isError": True, "status_code": 404})}),
+)
 
 
 def _step(source: Source) -> Step:
@@ -285,6 +309,8 @@ def structured(source: Source) -> Recipe:
         fields["status_code"] = (
             source.pick(_STATUS_VALUES) if source.one_in(3) else source.pick((503, 404))
         )
+    elif source.one_in(8):
+        fields["status_code"] = source.pick((2**31, 10**40))
     if source.one_in(3):
         fields["isError"] = source.pick(_FLAG_VALUES)
     return mapping(fields, _container(source))
@@ -292,7 +318,7 @@ def structured(source: Source) -> Recipe:
 
 def content(source: Source) -> Recipe:
     """The content: items of every type, in a list or in what only looks like one."""
-    if source.one_in(40):
+    if source.one_in(12):
         return source.pick((None, 5, "text", mapping({}), ("thing",)))
     items = [_item(source) for _ in range(source.pick((1, 0, 2, 3)))]
     return sequence(items, source.pick(("list", "tuple", "deque")) if source.one_in(8) else "list")

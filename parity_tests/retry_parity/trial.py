@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from cpex.framework import GlobalContext, PluginConfig, PluginContext, ToolPostInvokePayload
 from cpex.framework.extensions.extensions import Extensions
 from cpex.framework.extensions.request import RequestExtension
+from pydantic import ValidationError
 
 from retry_parity import candidates, evidence
 from retry_parity.recipes import build
 from retry_parity.shadow import Shadow
+from retry_parity.strata import Setting
 from retry_parity.strategies import Call, Policy, Rebuild, Scenario, Step, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
     from retry_parity.evidence import Comparison, Counts
+    from retry_parity.strata import Coverage
 
 _NAME: Final = "retry-parity-trial"
 _CEILING: Final = "MAX_TOOL_RETRIES"
@@ -36,6 +40,7 @@ class Trial:
         scenario: What happens.
         candidate: A name of `candidates.NAMES`, or what makes a candidate of a config.
         observer: Told of every comparison, with the number of its step (-1 while loading).
+        coverage: Where the strata that are met are counted; ``None`` to count none.
     """
 
     def __init__(
@@ -43,11 +48,14 @@ class Trial:
         scenario: Scenario,
         candidate: str | Callable[[PluginConfig], candidates.Candidate] = candidates.RUST,
         observer: Callable[[int, Comparison], None] = lambda *_: None,
+        coverage: Coverage | None = None,
     ) -> None:
         """Prepare; nothing is loaded yet."""
         self._scenario = scenario
         self._candidate = candidate
         self._observer = observer
+        self._coverage = coverage
+        self._cell: tuple[Setting, int] | None = None
         self._now_s = _START_S
         self._step = -1
         self._plugins: dict[int, Shadow | None] = {}
@@ -73,7 +81,25 @@ class Trial:
         else:
             plugin = self._plugin(step.plugin)
             if plugin is not None:
+                self._cell = self._look(plugin, step) if self._coverage else None
                 self._call(plugin, step)
+
+    @staticmethod
+    def _look(plugin: Shadow, call: Call) -> tuple[Setting, int] | None:
+        """Give what a stratum needs to know before the call; ``None`` where it cannot be known."""
+        reference = plugin.reference
+        overrides = reference.config.get("tool_overrides")
+        try:
+            setting = Setting(
+                reference.traits(call.tool),
+                isinstance(overrides, Mapping) and bool(overrides.get(call.tool)),
+                frozenset(reference.effective_config(call.tool).retry_on_status),
+            )
+            return setting, reference.failures(call.tool, call.request_id)
+        except UnicodeEncodeError:
+            return setting, 0
+        except ValidationError:  # the hybrid raises at every call of this tool
+            return None
 
     @staticmethod
     def _call(plugin: Shadow, call: Call) -> None:
@@ -110,6 +136,8 @@ class Trial:
         return self._plugins[number]
 
     def _observe(self, comparison: Comparison) -> None:
+        if self._coverage is not None and self._cell is not None:
+            self._coverage.add(comparison, *self._cell)
         self._observer(self._step, comparison)
 
     @contextlib.contextmanager

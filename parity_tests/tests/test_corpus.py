@@ -19,6 +19,9 @@ def line(**changes: Any) -> bytes:
     return json.dumps(row).encode() + b"\n"
 
 
+HUGE_INDEX = "/b/" + "1" * 5000
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -55,7 +58,17 @@ def line(**changes: Any) -> bytes:
         (line(nonfinite={"/a": ["NaN"]}), "line 1: 'nonfinite' has"),
         *(
             (line(nonfinite={pointer: "NaN"}), "line 1: 'nonfinite' points to .*, where no null")
-            for pointer in ("", "a", "/x", "/b", "/b/1", "/b/-1", "/b/0/0", "/b/x")
+            for pointer in (
+                "",
+                "a",
+                "/x",
+                "/b",
+                "/b/1",
+                "/b/-1",
+                "/b/0/0",
+                "/b/x",
+                "/b/" + "1" * 5000,
+            )
         ),
     ],
 )

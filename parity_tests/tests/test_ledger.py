@@ -183,6 +183,13 @@ def test_override_at_load() -> None:
         _core.RetryPluginCore(lab.config.config)
 
 
+@pytest.mark.parametrize("tool", ['my"tool', "t" * 70, "a\nb", "outil\u00a0\u00e9", "\ud800"])
+def test_override_at_load_holds_for_a_tool_of_any_name(tool: str) -> None:
+    """The core's line shortens and escapes a name; its exception carries it in full."""
+    lab = Laboratory(tool_overrides={tool: {"check_text_content": "perhaps"}})
+    assert accepted(lab.comparisons[0]) == ("override-at-load",)
+
+
 def test_clamped_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clamped 9.5 works in both hooks; only the hybrid fails when asked for the policy."""
     monkeypatch.setenv("MAX_TOOL_RETRIES", "3")

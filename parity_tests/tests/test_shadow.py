@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cpex.framework import PluginConfig
+from cpex.framework import GlobalContext, PluginConfig, PluginContext, ToolPostInvokePayload
 from laboratory import FAILURE, NAME, POLICY, SUCCESS, Laboratory, answered, finish
 
 import retry_legacy
@@ -69,12 +69,56 @@ def test_a_candidate_may_raise_anything(error: BaseException) -> None:
     assert lab.counts.matches == 0
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), asyncio.CancelledError()])
-def test_what_ends_the_process_or_the_task_passes(error: BaseException) -> None:
+def test_a_persons_interrupt_passes() -> None:
     """Stopping is no evidence; to swallow it would make the gateway unstoppable."""
-    lab = Laboratory(raising(error))
-    with pytest.raises(type(error)):
+    lab = Laboratory(raising(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
         lab.ask(FAILURE)
+
+
+@pytest.mark.parametrize("error", [SystemExit(), asyncio.CancelledError()])
+def test_a_candidate_cannot_end_the_process_or_the_task(error: BaseException) -> None:
+    """The hybrid has answered already: an exit or cancellation nobody asked for is evidence."""
+    lab = Laboratory(raising(error))
+    assert lab.ask(FAILURE).retry_delay_ms == 100
+    name = type(error).__name__
+    assert lab.counts.divergent == {f"raised-only-by-candidate:{name}": 1}
+
+
+def test_a_real_cancellation_passes() -> None:
+    """A task that is being cancelled ends, also while the candidate runs."""
+
+    async def cancelled_in_the_candidate() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def cancel(*_: Any) -> Any:
+            task.cancel()
+            raise asyncio.CancelledError
+
+        lab = Laboratory(cancel)
+        payload = ToolPostInvokePayload(name="tool", result=FAILURE)
+        context = PluginContext(global_context=GlobalContext(request_id="r1"))
+        await lab.shadow.tool_post_invoke(payload, context, None)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled_in_the_candidate())
+
+
+def test_an_answer_that_raises_when_it_is_read_is_evidence() -> None:
+    """Whatever the candidate returns, reading it cannot reach the caller."""
+
+    class Angry:
+        @property
+        def retry_delay_ms(self) -> int:
+            raise SystemExit
+
+    def answer(*_: Any) -> Any:
+        return Angry()
+
+    lab = Laboratory(answer)
+    assert lab.ask(FAILURE).retry_delay_ms == 100
+    assert lab.counts.divergent == {"raised-only-by-candidate:SystemExit": 1}
 
 
 def test_the_hybrids_exception_reaches_the_caller_unchanged(
@@ -312,7 +356,7 @@ def test_the_operators_config_is_not_changed() -> None:
 
 IMPORTS = """
 import os, sys
-from cpex.framework import PluginConfig
+from cpex.framework import GlobalContext, PluginConfig, PluginContext, ToolPostInvokePayload
 from retry_parity import MigrationPlugin
 
 def imported():
