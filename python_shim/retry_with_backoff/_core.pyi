@@ -32,12 +32,11 @@ __all__ = [
     "__version__",
     "clear_state",
     "evicted_chains",
-    "first_time",
     "internal_errors",
     "last_internal_error",
     "live_chains",
     "panic_for_tests",
-    "record_internal_error",
+    "report_internal_error",
     "set_clock",
     "set_max_chains",
     "set_random",
@@ -102,7 +101,8 @@ class RetryPluginCore:
 
     All cores of a process share one store of chains. The ceiling of ``max_retries`` is the
     gateway's ``max_tool_retries`` where a gateway is loaded in the process, else the environment's
-    ``MAX_TOOL_RETRIES``, else there is none.
+    ``MAX_TOOL_RETRIES``, else there is none. What is surprising about a configuration is logged
+    once per process, at level WARNING.
 
     Raises:
         ConfigError: A setting, ``MAX_TOOL_RETRIES`` or ``RETRY_MAX_CHAINS`` is wrong.
@@ -156,9 +156,6 @@ class RetryPluginCore:
     def set_quiet(self, quiet: bool, /) -> None:
         """Whether giving up on a call goes unlogged, as it should where another side decides."""
 
-    def notices(self) -> list[str]:
-        """See :meth:`RetryConfig.notices`."""
-
 def set_clock(clock: Callable[[], float] | None, /) -> None:
     """Put a clock in place of the monotonic one: seconds, not negative. None puts it back.
 
@@ -186,15 +183,14 @@ def internal_errors() -> int:
 def last_internal_error() -> str | None:
     """``"hook: ExceptionType"`` of the latest internal error; None before the first."""
 
-def record_internal_error(hook: str, error: BaseException, /) -> str | None:
-    """Count an internal error of a hook.
+def report_internal_error(hook: str, error: BaseException, /) -> None:
+    """Count an error that a hook turns into "no retry", and log the first of each type.
 
-    Returns:
-        The cause on one line, where it is the first of this type in this hook; else None.
+    A broken log handler costs the line, not the call.
+
+    Raises:
+        BaseException: The error itself, where it ends the task or the process.
     """
-
-def first_time(message: str, /) -> bool:
-    """Whether this process sees the message for the first time. A bounded number is kept."""
 
 def panic_for_tests() -> None:
     """Panic inside the core with its lock held. Only for tests of the guards."""

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 from cpex.framework import Plugin, PluginConfig, ResourcePostFetchResult, ToolPostInvokeResult
 
-from retry_with_backoff._core import RetryPluginCore, first_time, record_internal_error
+from retry_with_backoff._core import RetryPluginCore, report_internal_error
 
 if TYPE_CHECKING:
     from cpex.framework import PluginContext, ResourcePostFetchPayload, ToolPostInvokePayload
-
-log = logging.getLogger("retry_with_backoff")
-
-# These end the task that runs the hook; they are no errors of the core.
-CONTROL_FLOW = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
 
 class RetryWithBackoffPlugin(Plugin):
@@ -34,13 +26,11 @@ class RetryWithBackoffPlugin(Plugin):
         super().__init__(config)
         try:
             self._core = RetryPluginCore(config.config)
-        except (Exception, *CONTROL_FLOW):
+        except Exception:
             raise
-        except BaseException as panic:  # must not end the start of the gateway
-            message = f"retry_with_backoff cannot be loaded: {panic}"
-            raise RuntimeError(message) from panic
-        for notice in filter(first_time, self._core.notices()):
-            log.warning("%s", notice)
+        except BaseException as error:  # a Rust panic must not end the start of the gateway
+            report_internal_error("load", error)
+            raise RuntimeError(error) from error
 
     async def tool_post_invoke(
         self, payload: ToolPostInvokePayload, context: PluginContext, extensions: Any = None
@@ -49,7 +39,7 @@ class RetryWithBackoffPlugin(Plugin):
         try:
             return self._core.tool_post_invoke(payload, context, extensions)
         except BaseException as error:  # a Rust panic is no Exception
-            _report("tool_post_invoke", error)
+            report_internal_error("tool_post_invoke", error)
             return ToolPostInvokeResult(metadata=self._core.metadata_of(payload))
 
     async def resource_post_fetch(
@@ -58,23 +48,14 @@ class RetryWithBackoffPlugin(Plugin):
         """Put the base policy into the metadata; a resource is never retried."""
         try:
             return self._core.resource_post_fetch(payload, context)
-        except BaseException as error:  # a Rust panic is no Exception
-            _report("resource_post_fetch", error)
+        except BaseException as error:
+            report_internal_error("resource_post_fetch", error)
             return ResourcePostFetchResult()
 
     def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, Any] | None:
         """Return the gateway's own form of the policy; None for a tool whose text is checked."""
         try:
             return self._core.to_rust_native_policy(tool_name, ceiling)
-        except BaseException as error:  # a Rust panic is no Exception
-            _report("to_rust_native_policy", error)
+        except BaseException as error:
+            report_internal_error("to_rust_native_policy", error)
             return None
-
-
-def _report(hook: str, error: BaseException) -> None:
-    """Count an internal error and log its first of a kind; pass on what ends the task."""
-    if issubclass(type(error), CONTROL_FLOW):
-        raise error
-    with contextlib.suppress(Exception):  # a broken log handler costs the line, not the call
-        if cause := record_internal_error(hook, error):
-            log.error('internal error, decided "no retry": %s', cause, exc_info=error)

@@ -8,6 +8,7 @@ mod errors;
 mod payload;
 mod plugin_core;
 mod process;
+mod report;
 mod results;
 mod settings;
 mod value;
@@ -25,9 +26,11 @@ mod _core {
     use crate::plugin_core::RetryPluginCore;
     #[pymodule_export]
     use crate::process::{
-        clear_state, evicted_chains, first_time, internal_errors, last_internal_error, live_chains,
-        panic_for_tests, record_internal_error, set_clock, set_max_chains, set_random,
+        clear_state, evicted_chains, live_chains, panic_for_tests, set_clock, set_max_chains,
+        set_random,
     };
+    #[pymodule_export]
+    use crate::report::{internal_errors, last_internal_error, report_internal_error};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

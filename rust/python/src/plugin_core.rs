@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt, PyString};
 use retry_core::{Engine, Verdict};
 
 use crate::payload::{Names, ResultContent, is_traced, outcome, tool_name};
 use crate::value::name_bytes;
-use crate::{config, process, results, settings};
+use crate::{config, process, report, results, settings};
 
 /// See `_core.pyi`.
 #[pyclass(frozen, module = "retry_with_backoff")]
@@ -29,6 +28,9 @@ impl RetryPluginCore {
             process::store().with(|store| store.set_max_chains(most));
         }
         let config = config::read(py, config, settings::ceiling(py)?)?;
+        for notice in config.notices() {
+            report::notice(py, &notice.to_string())?;
+        }
         Ok(Self {
             engine: Engine::new(config),
             is_quiet: AtomicBool::new(false),
@@ -64,7 +66,7 @@ impl RetryPluginCore {
                 .settle(&judgement, &request_id, store, now, draw)
         });
         if decision.verdict == Verdict::Exhausted && !self.is_quiet.load(Ordering::Relaxed) {
-            log_exhausted(py, &tool, &request_id, decision.failures)?;
+            report::exhausted(py, &tool, &request_id, decision.failures)?;
         }
         let metadata = results::metadata_of(py, judgement.policy())?;
         if traced {
@@ -113,15 +115,6 @@ impl RetryPluginCore {
     fn set_quiet(&self, quiet: bool) {
         self.is_quiet.store(quiet, Ordering::Relaxed);
     }
-
-    fn notices(&self) -> Vec<String> {
-        self.engine
-            .config()
-            .notices()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
 }
 
 /// How deep a payload may call the hook again while the hook reads it. Each level is answered, so
@@ -152,29 +145,4 @@ impl Drop for Level {
     fn drop(&mut self) {
         LEVELS.set(LEVELS.get().saturating_sub(1));
     }
-}
-
-/// Tells the operator that a call has failed for good. Nothing is formatted for nobody.
-fn log_exhausted(py: Python<'_>, tool: &[u8], request_id: &[u8], failures: u32) -> PyResult<()> {
-    static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    const WARNING: u8 = 30;
-    let logger = LOGGER.get_or_try_init(py, || {
-        let logging = py.import("logging")?;
-        let logger = logging.call_method1("getLogger", ("retry_with_backoff",))?;
-        PyResult::Ok(logger.unbind())
-    })?;
-    let logger = logger.bind(py);
-    if logger
-        .call_method1("isEnabledFor", (WARNING,))?
-        .is_truthy()?
-    {
-        // Debug formatting escapes line breaks: a name cannot forge a log line.
-        let line = format!(
-            "tool {:?}, request {:?}: gave up after {failures} failures",
-            String::from_utf8_lossy(tool),
-            String::from_utf8_lossy(request_id),
-        );
-        logger.call_method1("warning", ("%s", line))?;
-    }
-    Ok(())
 }

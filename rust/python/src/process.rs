@@ -1,10 +1,9 @@
-//! What all plugin objects of the process share: chains, clock, random source, counters.
+//! What all plugin objects of the process share: chains, clock, random source.
 //!
 //! The gateway rebuilds its plugin objects every 30 seconds, so nothing that a chain needs may
 //! live in one. This is the one module that reads the clock and entropy.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -18,20 +17,11 @@ use rand::{Rng, SeedableRng};
 use retry_core::state::DEFAULT_MAX_CHAINS;
 use retry_core::{SharedStore, StateStore};
 
-/// Distinct messages that are remembered as already logged.
-const REMEMBERED_MESSAGES: usize = 1_024;
-/// How much of an error's message is shown.
-const SHOWN_CHARS: usize = 300;
-
 static STORE: LazyLock<SharedStore<RandomState>> =
     LazyLock::new(|| SharedStore::new(StateStore::new(DEFAULT_MAX_CHAINS, RandomState::new())));
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 static CLOCK: Replaceable = Replaceable::new();
 static RANDOM: Replaceable = Replaceable::new();
-static INTERNAL_ERRORS: AtomicU64 = AtomicU64::new(0);
-static MESSAGES: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
-/// Hook and type of the latest internal error; empty before the first.
-static LAST_ERROR: Mutex<String> = Mutex::new(String::new());
 /// How often this process is a fork of the one that loaded the module.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
@@ -178,53 +168,6 @@ pub(crate) fn live_chains() -> usize {
 #[pyfunction]
 pub(crate) fn evicted_chains() -> u64 {
     STORE.with(|store| store.evicted())
-}
-
-#[pyfunction]
-pub(crate) fn internal_errors() -> u64 {
-    INTERNAL_ERRORS.load(Ordering::Relaxed)
-}
-
-#[pyfunction]
-pub(crate) fn last_internal_error() -> Option<String> {
-    let latest = LAST_ERROR
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
-    (!latest.is_empty()).then_some(latest)
-}
-
-#[pyfunction]
-#[pyo3(signature = (hook, error, /))]
-pub(crate) fn record_internal_error(hook: &str, error: &Bound<'_, PyAny>) -> Option<String> {
-    INTERNAL_ERRORS.fetch_add(1, Ordering::Relaxed);
-    let kind = error.get_type().name().map_or_else(
-        |_| "unknown".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    );
-    // A hostile exception may raise again when it is shown.
-    let message = error.str().map_or_else(
-        |_| "(no message)".to_owned(),
-        |text| text.to_string_lossy().into_owned(),
-    );
-    // Escaped, so that a message with line breaks cannot forge a log line.
-    let shown: String = message.escape_debug().take(SHOWN_CHARS).collect();
-    let cause = format!("{hook}: {kind}");
-    LAST_ERROR
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone_from(&cause);
-    first_time(cause.clone()).then(|| format!("{cause}: {shown}"))
-}
-
-#[pyfunction]
-#[pyo3(signature = (message, /))]
-pub(crate) fn first_time(message: String) -> bool {
-    let mut messages = MESSAGES.lock().unwrap_or_else(PoisonError::into_inner);
-    if messages.len() >= REMEMBERED_MESSAGES {
-        messages.clear();
-    }
-    messages.insert(message)
 }
 
 #[pyfunction]
