@@ -82,6 +82,8 @@ types:
 	@for room in python_shim python_legacy parity_tests; do $(BIN)/mypy $$room; done
 	@cd python_shim && ../$(BIN)/python -m mypy.stubtest retry_with_backoff._core \
 	  --mypy-config-file ../pyproject.toml
+	@cd python_legacy && ../$(BIN)/python -m mypy.stubtest retry_legacy._native \
+	  --mypy-config-file ../pyproject.toml
 	@$(BIN)/basedpyright
 
 rehearse-deletion: setup ## Without the migration rooms the product must build and pass its tests.

@@ -11,6 +11,7 @@ from cpex.framework import PluginConfig
 from cpex.framework.extensions.extensions import Extensions
 from cpex.framework.extensions.request import RequestExtension
 from hook_calls import Call, context, payload
+from hypothesis import settings
 
 from retry_with_backoff import RetryWithBackoffPlugin
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cpex.framework import ToolPostInvokeResult
+
+
+# The same examples every time, however slow the machine: a failure is a fault of the change.
+settings.register_profile("product", deadline=None, derandomize=True)
+settings.load_profile("product")
 
 
 @pytest.fixture
