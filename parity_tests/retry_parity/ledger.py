@@ -26,7 +26,7 @@ from retry_parity.predicates import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from retry_parity.view import View
 
@@ -146,23 +146,18 @@ class Ledger:
 
     def explain_load(self, case: LoadCase, difference: Difference) -> str | None:
         """Give the id of the entry that explains how the candidate refuses a config, if any."""
-        for entry in self.entries:
-            if (
-                entry.scope is Scope.LOAD
-                and difference.kind in entry.covers
-                and LOAD_PREDICATES[entry.predicate](case)
-            ):
-                return entry.id
-        return None
+        return self._first(Scope.LOAD, difference, lambda name: LOAD_PREDICATES[name](case))
 
     def explain_policy(self, case: PolicyCase, difference: Difference) -> str | None:
         """Give the id of the entry that explains two unlike native policies, if any."""
+        return self._first(Scope.POLICY, difference, lambda name: POLICY_PREDICATES[name](case))
+
+    def _first(
+        self, scope: Scope, difference: Difference, holds: Callable[[str], bool]
+    ) -> str | None:
+        """Give the id of the first entry of a scope whose predicate, by name, holds."""
         for entry in self.entries:
-            if (
-                entry.scope is Scope.POLICY
-                and difference.kind in entry.covers
-                and POLICY_PREDICATES[entry.predicate](case)
-            ):
+            if entry.scope is scope and difference.kind in entry.covers and holds(entry.predicate):
                 return entry.id
         return None
 

@@ -242,7 +242,7 @@ def in_a_fork(work: Callable[[], object]) -> Any:
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the test is about forking
 def test_fork_jitter() -> None:
     """Forked workers of the hybrid draw the same delays; those of the core draw their own."""
-    hybrid = retry_legacy.RetryStateManager(0, 10**9, 10**9, True, [])  # noqa: FBT003
+    hybrid = retry_legacy.RetryStateManager(0, 10**9, 10**9, True, [])  # noqa: FBT003 - positional only
     core = _core.RetryPluginCore({"backoff_base_ms": 10**9, "max_backoff_ms": 10**9})
     payload: Any = SimpleNamespace(name="tool", result=FAILURE)
 
