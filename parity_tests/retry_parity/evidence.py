@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 from retry_parity.beginnings import Beginnings
 from retry_parity.chains import Chains
@@ -64,6 +64,17 @@ class Comparison:
     accepted: tuple[str, ...] = ()
     unexplained: tuple[Difference, ...] = ()
     reason: str = ""
+
+    @classmethod
+    def of_mismatch(cls, call: Call, difference: Difference, accepted: str | None) -> Self:
+        """Tell of one difference that is no hook call's, and of the entry that explains it."""
+        return cls(
+            Outcome.MISMATCH,
+            call,
+            differences=(difference,),
+            accepted=() if accepted is None else (accepted,),
+            unexplained=(difference,) if accepted is None else (),
+        )
 
     @property
     def signature(self) -> str:

@@ -22,13 +22,13 @@ class LoadCase:
 
     Attributes:
         config: The plugin config without ``migration:``, as both sides got it.
-        error: The candidate's exception.
+        error: The candidate's refusal.
         reference: The hybrid, loaded with this config; or the exception with which it refuses it.
         load: Loads the candidate with another config; gives the exception where that fails too.
     """
 
     config: object
-    error: BaseException
+    error: Raised
     reference: Reference | Raised
     load: Callable[[Mapping[str, object]], object | Raised]
 
@@ -47,7 +47,7 @@ def override_at_load(case: LoadCase) -> bool:
     if not isinstance(overrides, Mapping):
         return False
     bad = [tool for tool in overrides if case.reference.raises_for(tool)]
-    if not any(_as_named(tool) == getattr(case.error, "tool", None) for tool in bad):
+    if not any(_as_named(tool) == case.error.attributes.get("tool") for tool in bad):
         return False
     good = {tool: value for tool, value in overrides.items() if tool not in bad}
     return not isinstance(case.load({**case.reference.config, "tool_overrides": good}), Raised)
@@ -57,9 +57,9 @@ def error_family_at_load(case: LoadCase) -> bool:
     """Hold when the hybrid's fast path refuses a value, and the core's ConfigError says which."""
     return (
         isinstance(case.reference, Raised)
-        and type(case.reference.error) in (TypeError, OverflowError)
+        and case.reference.name in {"TypeError", "OverflowError"}
         and is_config_error(case.error)
-        and _names_a_place(str(case.error), case.config)
+        and _names_a_place(case.error.message, case.config)
     )
 
 
@@ -68,13 +68,9 @@ def _as_named(tool: str) -> str:
     return tool.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
-def is_config_error(error: BaseException) -> bool:
+def is_config_error(error: Raised) -> bool:
     """Whether an exception is the core's refusal of a config."""
-    if not isinstance(error, ValueError):
-        return False
-    from retry_with_backoff import ConfigError
-
-    return type(error) is ConfigError
+    return error.name == "ConfigError" and error.is_a("ValueError")
 
 
 def _names_a_place(message: str, config: object) -> bool:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
 #: Raised to stop the process, the task or a generator: never evidence, always passed on.
 #: PyO3's PanicException is a BaseException too and is not among them: a panic is evidence.
@@ -92,38 +92,60 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """A hook that raised.
+    """A hook that raised, told without the exception itself: it may come from another process.
 
     Attributes:
-        error: The very exception.
+        lineage: Class names of the exception, its own first, ``object`` left out.
+        message: What it says.
+        attributes: Its own attributes that are text or ``None``.
+        error: The very exception, where it was raised in this process.
     """
 
-    error: BaseException
+    lineage: tuple[str, ...]
+    message: str
+    attributes: Mapping[str, object] = field(default_factory=dict, compare=False)
+    error: BaseException | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
         """The exception's class name."""
-        return type(self.error).__name__
+        return self.lineage[0]
 
     @property
     def family(self) -> str:
         """The error family: callers tell families apart, not classes."""
-        for family in _FAMILIES:
-            if isinstance(self.error, family):
-                return family.__name__
-        return type(self.error).__name__
+        return next((name for name in _FAMILIES if name in self.lineage), self.name)
+
+    def is_a(self, name: str) -> bool:
+        """Whether the exception's class, or one it derives from, has this name."""
+        return name in self.lineage
 
 
 _FAMILIES: Final = (
-    ValueError,
-    TypeError,
-    ArithmeticError,
-    LookupError,
-    AttributeError,
-    RecursionError,
-    MemoryError,
-    OSError,
+    "ValueError",
+    "TypeError",
+    "ArithmeticError",
+    "LookupError",
+    "AttributeError",
+    "RecursionError",
+    "MemoryError",
+    "OSError",
 )
+
+
+def raised(error: BaseException) -> Raised:
+    """Take an exception apart; one that cannot even be read yields what it has."""
+    try:
+        message = str(error)
+        attributes = {
+            name: value
+            for name, value in vars(error).items()
+            if value is None or type(value) is str
+        }
+    except Exception:  # noqa: BLE001 - an exception's own code may fail as any other
+        message, attributes = "(its message cannot be read)", {}
+    lineage = tuple(each.__name__ for each in type(error).__mro__[:-1])
+    return Raised(lineage, message, attributes, error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +214,7 @@ async def observe(
         if _passes_through(side, error):
             raise
         duration = duration or time.perf_counter_ns() - begun
-        outcome = Raised(error)
+        outcome = raised(error)
     errors = internal_errors() - errors_before if internal_errors else 0
     cause = last_internal_error() if errors else None
     return Observation(side, outcome, duration, errors, cause)
@@ -226,4 +248,4 @@ def attempt(make: Callable[[], Given]) -> Given | Raised:
     except PASS_THROUGH:
         raise
     except BaseException as error:  # noqa: BLE001 - a Rust panic is a BaseException
-        return Raised(error)
+        return raised(error)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from pydantic import ValidationError
-
 from retry_parity.compare import same_plain
 from retry_parity.observation import Raised
 
@@ -43,7 +41,7 @@ def clamped_number(case: PolicyCase) -> bool:
 
     The candidate's policy must be the tool's settings in force, with as many retries as allowed.
     """
-    if not isinstance(case.ours, Raised) or not isinstance(case.ours.error, ValidationError):
+    if not isinstance(case.ours, Raised) or not case.ours.is_a("ValidationError"):
         return False
     overrides = case.reference.config.get("tool_overrides")
     override = overrides.get(case.tool) if isinstance(overrides, Mapping) else None

@@ -180,7 +180,7 @@ def _get(value: object, key: str) -> object:
 
 def _raised(view: View, *errors: type[BaseException]) -> bool:
     outcome = view.reference.outcome
-    return isinstance(outcome, Raised) and type(outcome.error) in errors
+    return isinstance(outcome, Raised) and outcome.name in {each.__name__ for each in errors}
 
 
 def _raised_by_reading(result: object, *, text_path: bool) -> Exception | None:

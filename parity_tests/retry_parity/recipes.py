@@ -14,6 +14,7 @@ import collections
 import decimal
 import enum
 import fractions
+import functools
 import http
 import types
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -123,11 +124,13 @@ def _copy_on_write(pairs: Iterable[tuple[Any, Any]]) -> Any:
     return CopyOnWriteDict(dict(pairs))
 
 
+@functools.lru_cache(maxsize=64, typed=True)
 def _enum_member(value: Any) -> Any:
-    make: Any = enum.Enum
+    make: Any = enum.Enum  # making the class takes most of a millisecond
     return make("Member", {"IT": value})["IT"]
 
 
+@functools.lru_cache(maxsize=64)
 def _text_member(value: str) -> Any:
     make: Any = enum.StrEnum
     return make("TextMember", {"IT": value})["IT"]

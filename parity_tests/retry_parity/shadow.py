@@ -11,9 +11,10 @@ import contextlib
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from retry_parity import candidates
-from retry_parity.compare import Difference, Kind, Outcome, compare, same_plain
+from retry_parity.compare import Difference, Kind, Outcome, same_plain
 from retry_parity.evidence import BEGINNINGS, CHAINS, Comparison, Evidence, Step, evidence_of
-from retry_parity.ledger import Explanation, Ledger, shipped_ledger
+from retry_parity.judging import Judge
+from retry_parity.ledger import Ledger, shipped_ledger
 from retry_parity.load_predicates import is_config_error
 from retry_parity.loading import compare_loads
 from retry_parity.observation import (
@@ -26,34 +27,16 @@ from retry_parity.observation import (
     attempt,
     observe,
 )
-from retry_parity.policy_predicates import PolicyCase
 from retry_parity.reference import Reference, stored_failures
 from retry_parity.refusal import one_line
-from retry_parity.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from cpex.framework import PluginConfig, PluginContext
 
-    from retry_parity.chains import Chains
 
 NOT_LOADED: Final = "candidate-not-loaded"
-
-#: The hybrid counted failures of this chain while nobody asked the candidate; see `beginnings`.
-BEGINNING_MISSED: Final = "chain-began-unseen"
-
-#: Kinds of difference that no failure count can excuse.
-UNCOUNTED_KINDS: Final = frozenset(
-    {
-        Kind.DELAY_TYPE,
-        Kind.INTERNAL_ERROR,
-        Kind.PAYLOAD_MUTATED,
-        Kind.RAISED_DIFFERENTLY,
-        Kind.RAISED_ONLY_BY_CANDIDATE,
-        Kind.RESULT,
-    }
-)
 
 
 class Shadow:
@@ -86,7 +69,6 @@ class Shadow:
         self.refusal: str | None = None
         self._evidence: Evidence = evidence_of(config.name)
         self._ledger: Ledger = self._guarded_ledger()
-        self._chains: Chains = CHAINS
         self._observer = observer
         self._check_payload = check_payload
         self._candidate: candidates.Candidate | None = None
@@ -97,6 +79,7 @@ class Shadow:
             _raise(loaded)
         self._plugin = loaded
         self._reference = Reference(loaded, config, stored_failures)
+        self._judging = Judge(self._reference, self._ledger, CHAINS, BEGINNINGS, self._failed)
         self._candidate = self._load_candidate(loader, config)
 
     @property
@@ -129,23 +112,9 @@ class Shadow:
                 return
             plugin = self._candidate.plugin
             theirs = attempt(lambda: plugin.to_rust_native_policy(tool_name, ceiling))
-            if isinstance(ours, Raised) and isinstance(theirs, Raised):
-                return
-            raised = isinstance(ours, Raised) or isinstance(theirs, Raised)
-            if not raised and same_plain(ours, theirs):
-                return
-            difference = Difference(Kind.POLICY)
-            case = PolicyCase(tool_name, ceiling, ours, theirs, self._reference)
-            entry = self._ledger.explain_policy(case, difference)
-            self._record(
-                Comparison(
-                    Outcome.MISMATCH,
-                    Call(Hook.NATIVE_POLICY, tool=tool_name),
-                    differences=(difference,),
-                    accepted=() if entry is None else (entry,),
-                    unexplained=(difference,) if entry is None else (),
-                )
-            )
+            comparison = self._judging.policy(tool_name, ceiling, ours, theirs)
+            if comparison is not None:
+                self._record(comparison)
         except PASS_THROUGH:
             raise
         except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
@@ -189,14 +158,7 @@ class Shadow:
                 step = Step.SNAPSHOT
                 self._check_untouched(before, call.result, Side.CANDIDATE, extra)
             step = Step.COMPARE
-            view = View(call, reference, candidate, self._reference, self._chains)
-            if view.pair is not None:
-                self._chains.see(view.pair)
-            differences = (*compare(reference, candidate, view.legal_draw), *extra)
-            if BEGINNINGS.missed(view):
-                comparison = self._of_missed_chain(view, differences)
-            else:
-                comparison = self._explained(view, differences)
+            comparison = self._judging.decision(call, reference, candidate, extra)
             step = Step.RECORD
             self._record(comparison)
         except PASS_THROUGH:
@@ -204,53 +166,10 @@ class Shadow:
         except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
             self._failed(step, error, call, reference)
 
-    def _explained(self, view: View, differences: tuple[Difference, ...]) -> Comparison:
-        desynchronised_by = None
-        accepted: tuple[str, ...] = ()
-        unexplained = differences
-        if differences:
-            explanation = self._explanation(view, differences)
-            accepted, unexplained = explanation.accepted, explanation.unexplained
-            desynchronised_by = explanation.desynchronised_by
-        pair = view.pair
-        if pair is not None and (desynchronised_by or pair.ambiguous or view.drift):
-            self._chains.settle(
-                pair, view.reference_failures, view.candidate_count_after(), desynchronised_by
-            )
-        outcome = Outcome.MISMATCH if differences else Outcome.MATCH
-        return Comparison(
-            outcome,
-            view.call,
-            view.reference,
-            view.candidate,
-            differences,
-            accepted,
-            unexplained,
-        )
-
-    def _of_missed_chain(self, view: View, differences: tuple[Difference, ...]) -> Comparison:
-        """Judge what does not depend on a count that the candidate cannot have."""
-        if view.pair is not None:
-            self._chains.forget(view.pair)
-        judged = tuple(each for each in differences if each.kind in UNCOUNTED_KINDS)
-        if judged:
-            return self._explained(view, judged)
-        return Comparison(
-            Outcome.IGNORED, view.call, view.reference, view.candidate, reason=BEGINNING_MISSED
-        )
-
-    def _explanation(self, view: View, differences: tuple[Difference, ...]) -> Explanation:
-        """Ask the ledger. One that fails explains nothing: the divergence must not be lost."""
-        explanation = attempt(lambda: self._ledger.explain(view, differences))
-        if isinstance(explanation, Raised):
-            self._failed(Step.LEDGER, explanation.error)
-            return Explanation((), differences, None)
-        return explanation
-
     def _guarded_ledger(self) -> Ledger:
         loaded = attempt(shipped_ledger)
         if isinstance(loaded, Raised):
-            self._failed(Step.LEDGER, loaded.error)
+            self._failed(Step.LEDGER, _error(loaded))
             return Ledger(())
         return loaded
 
@@ -275,8 +194,13 @@ class Shadow:
         One mistake of the operator is one report: the exception where the hybrid refuses too, else
         one line in the log.
         """
+
+        def reload(changed: Mapping[str, object]) -> object | Raised:
+            other = config.model_copy(update={"config": dict(changed)})
+            return attempt(lambda: loader(other))
+
         try:
-            comparison = compare_loads(reference, candidate, loader, config, self._ledger)
+            comparison = compare_loads(config.config, reference, candidate, reload, self._ledger)
             if comparison is None:
                 return
             refused = isinstance(candidate, Raised)
@@ -289,10 +213,10 @@ class Shadow:
             self._failed(Step.LOAD_CANDIDATE, error)
 
     def _count_refusal(self, candidate: Raised, comparison: Comparison) -> None:
-        if not is_config_error(candidate.error):
+        if not is_config_error(candidate):
             self._evidence.candidate_error(f"load:{candidate.name}", candidate.error)
             return
-        line = one_line(candidate.error)
+        line = one_line(_error(candidate))
         self._evidence.candidate_refusal(f"load:{candidate.name}", line)
         if not comparison.unexplained:
             self.refusal = line
@@ -368,7 +292,15 @@ def _answer(observation: Observation) -> object:
 
 
 def _raise(raised: Raised) -> NoReturn:
-    raise raised.error
+    raise _error(raised)
+
+
+def _error(raised: Raised) -> BaseException:
+    """Give the very exception, which an observation of this process always has."""
+    if raised.error is None:
+        message = f"{raised.name} was observed in another process"
+        raise TypeError(message)
+    return raised.error
 
 
 def _plain(value: object) -> object:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TOOLS: Final = ("search", "pay", "a:b", "a", "\ud800", "")
 REQUESTS: Final = ("r1", "r2", "b:c", "c", "\udfff", "")
-TRACE_IDS: Final = (None, None, None, "4bf92f3577b34da6", "")
+TRACE_IDS: Final = (None, "4bf92f3577b34da6", "")
 
 #: Seconds to wait between calls; 300 is the age at which a chain still counts.
 WAITS: Final = (0.25, 150.0, 299.75, 300.0, 300.25, 1000.0)
@@ -69,13 +69,26 @@ class Policy:
     Attributes:
         tool: Tool name.
         ceiling: The most retries the gateway allows.
+        plugin: Which of the plugin objects is asked.
     """
 
     tool: str
     ceiling: int
+    plugin: int = 0
 
 
-Step: TypeAlias = Call | Wait | Rebuild | Policy
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A resource arrives.
+
+    Attributes:
+        plugin: Which of the plugin objects gets it.
+    """
+
+    plugin: int
+
+
+Step: TypeAlias = Call | Wait | Rebuild | Policy | Fetch
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +111,16 @@ def scenario(source: Source) -> Scenario:
     odd = source.one_in(4)
     config = odd_config(source) if odd else valid_config(source)
     ceiling = source.pick((None, None, None, 3, 1, 0, 10))
+    # A trace is a difference on every call: in most scenarios it would hide in a crowd.
+    traces = TRACE_IDS if source.one_in(4) else TRACE_IDS[:1]
     steps: list[Step] = []
     for _ in range(source.pick((12, 4, 24))):
         last = steps[-1] if steps else None
         # A gateway calls again after a failure, so that chains grow.
         again = isinstance(last, Call) and source.one_in(2)
-        steps.append(_again(source, last) if again and isinstance(last, Call) else _step(source))
+        steps.append(
+            _again(source, last) if again and isinstance(last, Call) else _step(source, traces)
+        )
     return Scenario(config, ceiling, tuple(steps))
 
 
@@ -126,19 +143,21 @@ _TROUBLE: Final[tuple[Recipe, ...]] = (
 )
 
 
-def _step(source: Source) -> Step:
+def _step(source: Source, traces: tuple[str | None, ...]) -> Step:
     if source.one_in(40):
         return Wait(source.pick(WAITS))
     if source.one_in(40):
         return Rebuild(source.below(2))
     if source.one_in(40):
         return Policy(_name(source, TOOLS), source.pick((3, 0, 10**6, -1)))
+    if source.one_in(60):
+        return Fetch(source.below(2))
     return Call(
         plugin=source.below(2),
         tool=_name(source, TOOLS),
         request_id=_name(source, REQUESTS),
         result=result(source),
-        trace_id=source.pick(TRACE_IDS),
+        trace_id=source.pick(traces),
     )
 
 

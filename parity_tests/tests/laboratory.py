@@ -157,7 +157,8 @@ def delays(comparison: Any) -> tuple[int, int]:
 def raised(comparison: Any) -> type[BaseException]:
     """Give the class of what the hybrid raised."""
     assert isinstance(comparison.reference.outcome, Raised)
-    error: BaseException = comparison.reference.outcome.error
+    error = comparison.reference.outcome.error
+    assert error is not None
     return type(error)
 
 

@@ -11,13 +11,13 @@ from laboratory import POLICY, Laboratory, answered
 
 from retry_parity.compare import compare, same_plain, signature
 from retry_parity.latency import Latency
-from retry_parity.observation import Observation, Raised, Side, returned
+from retry_parity.observation import Observation, Side, raised, returned
 from retry_parity.recipes import LazyDict
 
 
 def observed(side: Side, outcome: Any, internal_errors: int = 0) -> Observation:
     """Make an observation of an answer or an exception."""
-    kept = Raised(outcome) if isinstance(outcome, BaseException) else returned(outcome)
+    kept = raised(outcome) if isinstance(outcome, BaseException) else returned(outcome)
     return Observation(side, kept, 1, internal_errors)
 
 

@@ -10,7 +10,7 @@ import pytest
 from cpex.framework import GlobalContext, PluginConfig, PluginContext, ToolPostInvokePayload
 
 import retry_legacy
-from retry_parity.trial import finish
+from retry_parity.walk import finish
 from retry_with_backoff import RetryWithBackoffPlugin
 
 if TYPE_CHECKING:

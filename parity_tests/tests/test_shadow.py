@@ -14,7 +14,7 @@ from cpex.framework import GlobalContext, PluginConfig, PluginContext, ToolPostI
 from laboratory import FAILURE, NAME, POLICY, SUCCESS, Laboratory, answered, finish
 
 import retry_legacy
-from retry_parity import MigrationPlugin, candidates, shadow
+from retry_parity import MigrationPlugin, candidates, judging, shadow
 from retry_parity.chains import Chains, Count, Pair
 from retry_parity.compare import Outcome
 from retry_parity.evidence import Comparison, Evidence, evidence_of
@@ -181,7 +181,7 @@ def test_a_config_that_both_refuse_alike_leaves_no_trace() -> None:
 @pytest.mark.parametrize(
     ("place", "step"),
     [
-        ((shadow, "compare"), "compare"),
+        ((judging, "compare"), "compare"),
         ((Ledger, "explain"), "ledger"),
         ((Evidence, "record"), "record"),
         ((shadow, "_call"), "call-candidate"),
