@@ -1,40 +1,41 @@
-"""The command line: `retry-parity run CORPUS`.
+"""The command line: `retry-parity run CORPUS` and `retry-parity compare REFERENCE CANDIDATE`.
 
 Exit status: 0 = everything was compared and nothing unexplained was found, 1 = it was not so,
-2 = bad input, 130 = interrupted.
+2 = bad input or a build that cannot be run, 130 = interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from retry_parity import candidates
 from retry_parity.containers import Container
 from retry_parity.corpus import CorpusError
+from retry_parity.differential.builds import BuildError
+from retry_parity.differential.cli import add_compare, compare_command
+from retry_parity.output import STDOUT, OutputError, check_json_target, console, write_json
 from retry_parity.replay import ReplayError
 from retry_parity.run import CONFIG_NAME, as_json, run
+from retry_parity.subject import RetrySubject
 from retry_parity.table import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rich.console import Console
+
 SUCCESS: Final = 0
 DIVERGENT: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
-
-_STDOUT: Final = "-"
-_PLAIN_WIDTH: Final = 100
 
 
 class _Advance(Protocol):
@@ -58,8 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        return _run(options)
-    except (CorpusError, ReplayError) as error:
+        if options.command == "run":
+            alike = _run(options)
+        else:
+            alike = compare_command(options, RetrySubject())
+        sys.stdout.flush()
+    except (BuildError, CorpusError, OutputError, ReplayError) as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
         return _refuse("interrupted", INTERRUPTED)
@@ -67,28 +72,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has gone. Python would say so again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DIVERGENT
+    return SUCCESS if alike else DIVERGENT
 
 
-def _run(options: argparse.Namespace) -> int:
-    json_to: str | None = options.json
-    if json_to not in (None, _STDOUT) and not Path(json_to).absolute().parent.is_dir():
-        return _refuse(f"{json_to}: its folder does not exist")
-    progress = _console(stderr=True)
+def _run(options: argparse.Namespace) -> bool:
+    check_json_target(options.json)
+    progress = console(stderr=True)
     with _progress(progress) as advance:
         result = run(options.corpus, options.config, options.candidate, advance)
     # The table gives way to JSON on the same stream.
-    show(result, progress if json_to == _STDOUT else _console(stderr=False))
-    if json_to is not None:
-        text = json.dumps(as_json(result), indent=2)
-        if json_to == _STDOUT:
-            sys.stdout.write(f"{text}\n")
-        else:
-            try:
-                Path(json_to).write_text(f"{text}\n", encoding="utf-8")
-            except OSError as error:
-                return _refuse(f"{json_to}: cannot be written: {error.strerror or error}")
-    sys.stdout.flush()
-    return SUCCESS if result.succeeded else DIVERGENT
+    show(result, progress if options.json == STDOUT else console(stderr=False))
+    write_json(options.json, as_json(result))
+    return result.succeeded
 
 
 def _refuse(message: str, status: int = BAD_INPUT) -> int:
@@ -99,7 +94,7 @@ def _refuse(message: str, status: int = BAD_INPUT) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="retry-parity",
-        description="Run the hybrid and a candidate side by side; say whether they decide alike.",
+        description="Run two implementations side by side; say whether they decide alike.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser(
@@ -129,14 +124,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="write everything as JSON; - writes it to stdout, and the table to stderr",
     )
+    add_compare(commands)
     return parser
-
-
-def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr)
-    if not console.is_terminal:
-        console.width = _PLAIN_WIDTH
-    return console
 
 
 @contextmanager

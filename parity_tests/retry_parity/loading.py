@@ -35,7 +35,7 @@ def compare_loads(
     Returns:
         What became of it; ``None`` where both load, and where both refuse alike.
     """
-    difference = _difference(reference, candidate)
+    difference = load_difference(reference, candidate)
     if difference is None:
         return None
     accepted: str | None = None
@@ -45,7 +45,8 @@ def compare_loads(
     return Comparison.of_mismatch(Call(Hook.LOAD), difference, accepted)
 
 
-def _difference(reference: Reference | Raised, candidate: object | Raised) -> Difference | None:
+def load_difference(reference: object | Raised, candidate: object | Raised) -> Difference | None:
+    """Give the way in which two loads differ; ``None`` where both load or refuse alike."""
     if isinstance(reference, Raised) and isinstance(candidate, Raised):
         if reference.family == candidate.family:
             return None

@@ -188,6 +188,17 @@ def build(recipe: Recipe) -> Any:
     return OTHERS[kind](*rest)
 
 
+def mentions(recipe: Recipe, kind: str) -> bool:
+    """Whether a recipe, or one inside it, is of a kind."""
+    if not isinstance(recipe, tuple):
+        return False
+    if recipe[0] == kind:
+        return True
+    if recipe[0] in MAPPINGS:
+        return any(mentions(key, kind) or mentions(value, kind) for key, value in recipe[1])
+    return recipe[0] in SEQUENCES and any(mentions(item, kind) for item in recipe[1])
+
+
 def show(recipe: Recipe) -> str:
     """Give the value as a person reads it: Python where Python has a word for it."""
     if not isinstance(recipe, tuple):

@@ -27,6 +27,7 @@ from retry_parity.observation import (
     attempt,
     observe,
 )
+from retry_parity.plain import snapshot
 from retry_parity.reference import Reference, stored_failures
 from retry_parity.refusal import one_line
 
@@ -225,7 +226,7 @@ class Shadow:
         if not self._check_payload:
             return None
         try:
-            return _plain(getattr(payload, "result", None))
+            return snapshot(getattr(payload, "result", None))
         except PASS_THROUGH:
             raise
         except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
@@ -239,7 +240,7 @@ class Shadow:
         if same_plain(before, result):
             return before
         found.append(Difference(Kind.PAYLOAD_MUTATED, side.value))
-        return _plain(result)
+        return snapshot(result)
 
     def _count_candidate_errors(self, candidate: Observation) -> None:
         if isinstance(candidate.outcome, Raised):
@@ -301,11 +302,3 @@ def _error(raised: Raised) -> BaseException:
         message = f"{raised.name} was observed in another process"
         raise TypeError(message)
     return raised.error
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(value[key]) for key in value}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

@@ -1,0 +1,127 @@
+"""What `compare` is given: a name for a build, and where that build's interpreter is."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from retry_parity.differential.environments import Environments
+    from retry_parity.differential.subject import Subject
+
+FORMS: Final = (
+    "python:MODULE:CLASS (this environment)",
+    "venv:PATH:MODULE:CLASS",
+    "pypi:NAME==VERSION[:MODULE:CLASS]",
+)
+
+_NAME: Final = re.compile(r"[A-Za-z_][\w.]*\Z")
+
+
+class BuildError(Exception):
+    """A build cannot be used; the message is one line and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A build of the plugin.
+
+    Attributes:
+        spec: As it was asked for.
+        python: The interpreter it runs in.
+        plugin: Module and class, "package.module:Class"; empty where the distribution's entry
+            point says it.
+        distribution: Name of the distribution whose entry point says it; empty otherwise.
+        packages: Folders of packages that are lent to the interpreter, by name.
+    """
+
+    spec: str
+    python: Path
+    plugin: str = ""
+    distribution: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def top(self) -> str:
+        """The top package of the plugin; empty where only the interpreter knows."""
+        return self.plugin.partition(":")[0].partition(".")[0]
+
+
+def find_build(spec: str, subject: Subject, environments: Environments) -> Build:
+    """Find a build by its name, and make its environment where it has none.
+
+    Raises:
+        BuildError: The name is of no known form, or there is no such build.
+    """
+    if spec in subject.named_builds:
+        plugin, packages = subject.named_builds[spec]
+        if environments.cpex is None:
+            return Build(spec, Path(sys.executable), plugin)
+        # The packages of this environment, under another framework.
+        folders = {name: folder_of(name) for name in packages}
+        return Build(spec, environments.make([]), plugin, packages=folders)
+    kind, _, rest = spec.partition(":")
+    if kind == "pypi" and rest:
+        return _published(spec, rest, environments)
+    if kind in {"python", "venv"} and environments.cpex is not None:
+        message = (
+            f"{spec}: --cpex picks the framework of environments made here; this one has its own"
+        )
+        raise BuildError(message)
+    if kind == "python":
+        return Build(spec, Path(sys.executable), _plugin(spec, rest.split(":")))
+    if kind == "venv":
+        path, *names = rest.rsplit(":", 2)
+        python = Path(path, "bin", "python")
+        if not python.exists():
+            message = f"{spec}: there is no {python}"
+            raise BuildError(message)
+        return Build(spec, python, _plugin(spec, names))
+    known = ", ".join((*subject.named_builds, *FORMS))
+    message = f"'{spec}' is no build; use one of {known}"
+    raise BuildError(message)
+
+
+def folder_of(package: str) -> str:
+    """Give the folder of a package of this environment, without importing it.
+
+    Raises:
+        BuildError: It is not installed here.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        message = f"the package {package} is not installed here"
+        raise BuildError(message)
+    return found.submodule_search_locations[0]
+
+
+def _published(spec: str, rest: str, environments: Environments) -> Build:
+    requirement, *names = rest.split(":")
+    try:
+        wanted = Requirement(requirement)
+    except InvalidRequirement as error:
+        message = f"{spec}: '{requirement}' is no requirement: {' '.join(str(error).split())}"
+        raise BuildError(message) from error
+    pinned = [each.version for each in wanted.specifier if each.operator == "=="]
+    if len(pinned) != 1 or len(wanted.specifier) != 1 or "*" in pinned[0]:
+        message = f"{spec}: name one version, such as {wanted.name}==1.2.3"
+        raise BuildError(message)
+    plugin = _plugin(spec, names) if names else ""
+    python = environments.make([str(wanted)])
+    return Build(spec, python, plugin, "" if plugin else canonicalize_name(wanted.name))
+
+
+def _plugin(spec: str, names: Sequence[str]) -> str:
+    if len(names) != 2 or not all(map(_NAME.match, names)):  # noqa: PLR2004 - module and class
+        message = f"{spec}: module and class are missing or no names; forms: {', '.join(FORMS)}"
+        raise BuildError(message)
+    return ":".join(names)

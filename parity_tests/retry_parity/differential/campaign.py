@@ -1,0 +1,334 @@
+"""A campaign: scenarios through two builds until the time is up, then each divergence reduced."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from retry_parity.differential.subject import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from retry_parity.differential.lane import About, Lane, LocalLane, Ran
+    from retry_parity.differential.subject import Scenario, Subject
+
+#: Share of the time that is left for reducing, once there is something to reduce.
+_REDUCING_SHARE: Final = 0.4
+#: Seconds for reducing where the number of scenarios is what is bounded.
+_REDUCING_S: Final = 60.0
+_BATCH: Final = 32
+#: Findings of one kind that are kept for reducing.
+_MOST_SAMPLES: Final = 4
+#: Kinds of finding that are told apart; what comes later is counted with the last one.
+_MOST_KINDS: Final = 400
+#: Findings of one difference that are reduced: more of them rarely have another cause.
+_MOST_REDUCTIONS: Final = 24
+#: A build that fails this often has shown enough.
+_MOST_FAULTS: Final = 20
+#: Runs of variants while one finding is reduced; few where each may cost a time limit or a start.
+_MOST_RUNS: Final = 3000
+_MOST_RUNS_WITH_FAULT: Final = 24
+
+_NUMBERS: Final = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a campaign ends.
+
+    Attributes:
+        seconds: Seconds, reducing included; ``None`` for no such bound.
+        scenarios: Scenarios; ``None`` for no such bound.
+    """
+
+    seconds: float | None
+    scenarios: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A scenario that shows a finding.
+
+    Attributes:
+        name: Seed and number of the scenario that was generated.
+        scenario: The scenario.
+        finding: What it shows.
+    """
+
+    name: str
+    scenario: Scenario
+    finding: Finding
+
+
+@dataclass(slots=True)
+class _Kind:
+    count: int = 0
+    samples: list[Sample] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Cause:
+    """Findings that come down to one smallest scenario.
+
+    Attributes:
+        smallest: That scenario, and what it shows.
+        kinds: The kinds of finding that came down to it.
+        occurrences: How often those kinds were met.
+        reduced: Whether reducing came to its end.
+    """
+
+    smallest: Sample
+    kinds: set[tuple[str, str]]
+    occurrences: int
+    reduced: bool
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a campaign has shown.
+
+    Attributes:
+        scenarios: Scenarios that both builds ran.
+        decisions: Decisions that were compared.
+        seconds: How long exploring took.
+        accepted: Explained differences, by ledger id.
+        divergent: Unexplained differences, by what differs.
+        causes: The unexplained differences by cause; those met most often first.
+        aggregate: What only all decisions together show.
+        with_time: Whether time passed in the scenarios.
+        stopped_early: Why exploring ended before its limit; empty where it did not.
+    """
+
+    scenarios: int = 0
+    decisions: int = 0
+    seconds: float = 0.0
+    accepted: Counter[str] = field(default_factory=Counter)
+    divergent: Counter[str] = field(default_factory=Counter)
+    causes: list[Cause] = field(default_factory=list)
+    aggregate: list[Finding] = field(default_factory=list)
+    with_time: bool = True
+    stopped_early: str = ""
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing unexplained was found."""
+        return not self.divergent and not self.aggregate
+
+
+class Campaign:
+    """Two lanes, a subject, and what they have shown.
+
+    Args:
+        subject: Makes and judges scenarios.
+        lanes: The build that is right by definition, and the other one. Started.
+        abouts: What the two lanes said when they started.
+        seed: Names the series of scenarios.
+        advance: Told now and then: scenarios, decisions, divergences, and what is going on.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        lanes: tuple[Lane | LocalLane, Lane | LocalLane],
+        abouts: tuple[About, About],
+        seed: str,
+        *,
+        advance: Callable[[Outcome, str], None] = lambda *_: None,
+    ) -> None:
+        """Prepare; nothing runs yet."""
+        subject.meet(*abouts)
+        self._subject = subject
+        self._reference, self._candidate = lanes
+        self._seed = seed
+        self._advance = advance
+        self._kinds: dict[tuple[str, str], _Kind] = {}
+        self._faults = 0
+        self.outcome = Outcome(with_time=all(about.has_clock for about in abouts))
+
+    def run(self, limits: Limits, only: int | None = None) -> Outcome:
+        """Explore, then reduce.
+
+        Args:
+            limits: When to stop.
+            only: Run just the scenario of this number.
+
+        Returns:
+            The outcome, which is also there where this is interrupted.
+        """
+        begun = time.monotonic()
+        numbers: Iterator[int] = iter([only]) if only is not None else iter(range(1 << 62))
+        self._explore(numbers, limits, begun)
+        self.outcome.aggregate.extend(self._subject.aggregate())
+        self.outcome.divergent.update(each.what for each in self.outcome.aggregate)
+        end = begun + limits.seconds if limits.seconds else time.monotonic() + _REDUCING_S
+        self._reduce_all(end)
+        return self.outcome
+
+    def _explore(self, numbers: Iterator[int], limits: Limits, begun: float) -> None:
+        """Run batches; the builds work on one while the one before it is judged."""
+        left = limits.scenarios
+        waiting: list[tuple[str, Scenario]] = []
+        while True:
+            names = [f"{self._seed}:{number}" for number in islice(numbers, _batch(left))]
+            left = None if left is None else left - len(names)
+            if not names or self._is_over(limits, begun):
+                names = []
+            batch = [
+                (name, self._subject.scenario(name, with_time=self.outcome.with_time))
+                for name in names
+            ]
+            if batch:
+                self._send([scenario for _, scenario in batch])
+            if waiting:
+                self._judge_all(waiting)
+                self.outcome.seconds = time.monotonic() - begun
+                self._advance(self.outcome, "exploring")
+            if not batch:
+                return
+            waiting = batch
+
+    def _is_over(self, limits: Limits, begun: float) -> bool:
+        if self._faults >= _MOST_FAULTS:
+            self.outcome.stopped_early = f"a build failed to answer {self._faults} times"
+            return True
+        if limits.seconds is None:
+            return False
+        share = 1 - _REDUCING_SHARE if self._kinds else 1.0
+        return time.monotonic() - begun >= limits.seconds * share
+
+    def _send(self, scenarios: Sequence[Scenario]) -> None:
+        for lane in (self._reference, self._candidate):
+            lane.send(scenarios)
+
+    def _judge_all(self, batch: Sequence[tuple[str, Scenario]]) -> None:
+        answers = zip(self._reference.receive(), self._candidate.receive(), strict=True)
+        for (name, scenario), (ours, theirs) in zip(batch, answers, strict=True):
+            self.outcome.scenarios += 1
+            for finding in self._judge(scenario, ours, theirs, count=True):
+                self._note(Sample(name, scenario, finding))
+
+    def _judge(
+        self, scenario: Scenario, ours: Ran, theirs: Ran, *, count: bool = False
+    ) -> tuple[Finding, ...]:
+        faults = _faults(ours, theirs)
+        if any(ran.fault for ran in (ours, theirs)):
+            if count:
+                self._faults += 1
+            return faults
+        try:
+            judgement = self._subject.judge(scenario, ours.told, theirs.told, self._candidate.ask)
+        except (ValueError, EOFError, TypeError) as error:
+            said = f"{type(error).__name__}: {error}"
+            return (Finding("unreadable-answer", "", -1, "an answer", said), *faults)
+        if count:
+            self.outcome.decisions += judgement.decisions
+            self.outcome.accepted.update(judgement.accepted)
+        return (*faults, *judgement.findings)
+
+    def _note(self, sample: Sample) -> None:
+        finding = sample.finding
+        self.outcome.divergent[finding.what] += 1
+        key = (finding.what, finding.where)
+        if key not in self._kinds and len(self._kinds) >= _MOST_KINDS:
+            key = next(reversed(self._kinds))
+        kind = self._kinds.setdefault(key, _Kind())
+        kind.count += 1
+        if len(kind.samples) < _MOST_SAMPLES:
+            kind.samples.append(sample)
+
+    def _reduce_all(self, end: float) -> None:
+        """Reduce samples while there is time, those of the least reduced difference first."""
+        reductions: Counter[str] = Counter()
+        left = [
+            (key, sample) for turn in range(_MOST_SAMPLES) for key, sample in self._samples(turn)
+        ]
+        causes: dict[tuple[str, str], Cause] = {}
+        while left:
+            position = min(range(len(left)), key=lambda at: reductions[left[at][0][0]])
+            key, sample = left.pop(position)
+            reductions[key[0]] += 1
+            if reductions[key[0]] > _MOST_REDUCTIONS:
+                break
+            if time.monotonic() >= end and key[0] in {what for what, _ in causes}:
+                continue  # this difference is shown already, and there is no time left
+            smallest, reduced = self._reduce(sample, end)
+            shown = "\n".join(self._subject.show(smallest.scenario, smallest.finding.step))
+            shape = (key[0], _NUMBERS.sub("#", shown))
+            cause = causes.setdefault(shape, Cause(smallest, set(), 0, reduced))
+            if key not in cause.kinds:
+                cause.kinds.add(key)
+                cause.occurrences += self._kinds[key].count
+            self.outcome.causes = _in_order(causes.values())
+            self._advance(self.outcome, "reducing")
+
+    def _samples(self, turn: int) -> Iterator[tuple[tuple[str, str], Sample]]:
+        """Give one sample of each kind."""
+        for key, kind in self._kinds.items():
+            if turn < len(kind.samples):
+                yield key, kind.samples[turn]
+
+    def _reduce(self, sample: Sample, end: float) -> tuple[Sample, bool]:
+        """Take simpler variants as long as one of them shows the same."""
+        tried = {sample.scenario}
+        runs = 0
+        most = _MOST_RUNS_WITH_FAULT if _is_fault(sample.finding) else _MOST_RUNS
+        while True:
+            fresh = (each for each in self._subject.simpler(sample.scenario) if each not in tried)
+            simpler = None
+            size = 1
+            while variants := list(islice(fresh, size)):
+                size = 1 if _is_fault(sample.finding) else min(2 * size, _BATCH)
+                if runs >= most or time.monotonic() >= end:
+                    return sample, False
+                tried.update(variants)
+                runs += len(variants)
+                simpler = self._first_alike(variants, sample)
+                if simpler is not None:
+                    break
+            if simpler is None:
+                return sample, True
+            sample = simpler
+
+    def _first_alike(self, variants: Sequence[Scenario], sample: Sample) -> Sample | None:
+        self._send(variants)
+        runs = list(zip(self._reference.receive(), self._candidate.receive(), strict=True))
+        for variant, (ours, theirs) in zip(variants, runs, strict=True):
+            for finding in self._judge(variant, ours, theirs):
+                if finding.what == sample.finding.what:
+                    return Sample(sample.name, variant, finding)
+        return None
+
+
+def _batch(left: int | None) -> int:
+    return _BATCH if left is None else min(_BATCH, left)
+
+
+def _faults(ours: Ran, theirs: Ran) -> tuple[Finding, ...]:
+    """Give what a build did beside answering; what both do alike is no difference."""
+    found = []
+    told = ["answers", "answers"]
+    for number, ran in enumerate((ours, theirs)):
+        if ran.fault is not None:
+            told[number] = f"{ran.fault.what}: {ran.fault.detail}"
+    for side, ran, other in (("reference", ours, theirs), ("candidate", theirs, ours)):
+        if ran.fault is not None and (other.fault is None or other.fault.what != ran.fault.what):
+            found.append(Finding(f"{side}-{ran.fault.what}", "", ran.fault.step, *told))
+        if ran.printed is not None and other.printed is None:
+            step, text = ran.printed
+            prints = f"prints {text!r} to standard output"
+            said = (prints, "prints nothing") if ran is ours else ("prints nothing", prints)
+            found.append(Finding(f"{side}-prints", "", step, *said))
+    return tuple(found)
+
+
+def _is_fault(finding: Finding) -> bool:
+    return finding.what.endswith(("-hangs", "-dies", "-garbles"))
+
+
+def _in_order(causes: Iterable[Cause]) -> list[Cause]:
+    return sorted(causes, key=lambda cause: -cause.occurrences)

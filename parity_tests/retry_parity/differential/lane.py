@@ -1,0 +1,347 @@
+"""The parent's end of a build: sends scenarios, takes answers, and survives the build's end."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import pickle  # the two ends of the pipe are one program
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from retry_parity.differential import worker
+from retry_parity.differential.builds import Build, BuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from retry_parity.differential.subject import Scenario
+
+#: Seconds that one step of a scenario may take.
+STEP_LIMIT_S: Final = 5.0
+
+_LOAD_LIMIT_S: Final = 60.0
+_GLANCE_S: Final = 0.1
+_MOST_SAID: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A build that did not answer: the harness's own finding.
+
+    Attributes:
+        what: "hangs", "dies", or "garbles".
+        detail: How, for a reader.
+        step: In which step; -1 while loading.
+    """
+
+    what: str
+    detail: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What became of a scenario.
+
+    Attributes:
+        told: What the build did, as its driver wrote it; empty after a fault.
+        printed: Step, and what was written to standard output there; ``None`` for nothing.
+        fault: Why there is nothing told; ``None`` where there is.
+    """
+
+    told: bytes
+    printed: tuple[int, str] | None = None
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an interpreter says of the build it has loaded.
+
+    Attributes:
+        plugin: Module and class.
+        python: Version of the interpreter.
+        versions: Versions of the distributions installed there, by name.
+        has_clock: Whether its time can be set.
+    """
+
+    plugin: str
+    python: str
+    versions: Mapping[str, str]
+    has_clock: bool
+
+
+class Lane:
+    """One build in an interpreter of its own.
+
+    Args:
+        build: The build.
+        driver: Module and class of the subject's driver.
+        packages: Folders of the packages the driver needs, by name.
+        preload: The library that stops the clock; ``None`` for none.
+        step_limit_s: Seconds that one step may take.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        driver: str,
+        packages: Mapping[str, str],
+        preload: Path | None = None,
+        step_limit_s: float = STEP_LIMIT_S,
+    ) -> None:
+        """Prepare; `start` starts the interpreter."""
+        self.build = build
+        self._hello = {
+            "packages": {**packages, **build.packages},
+            "plugin": build.plugin,
+            "distribution": build.distribution,
+            "driver": driver,
+        }
+        self._preload = preload
+        self._step_limit_s = step_limit_s
+        self._sent: deque[list[Scenario]] = deque()
+        self._done: deque[list[Ran]] = deque()
+        self._process: _Process | None = None
+
+    def start(self) -> About:
+        """Start the interpreter and load the build.
+
+        Raises:
+            BuildError: It cannot be started, or the build cannot be imported there.
+        """
+        self._process = _Process(self.build, self._preload)
+        self._process.send(self._hello)
+        try:
+            told = self._process.receive(_LOAD_LIMIT_S)
+        except _EndedError as ended:
+            self.stop()
+            message = (
+                f"{self.build.spec}: {ended.fault.what} while it is imported: {ended.fault.detail}"
+            )
+            raise BuildError(message) from None
+        if "error" in told:
+            self.stop()
+            message = f"{self.build.spec}: cannot be imported: {told['error'][:_MOST_SAID]}"
+            raise BuildError(message)
+        return About(**told)
+
+    def send(self, scenarios: Sequence[Scenario]) -> None:
+        """Hand over scenarios; `receive` gives what became of them, batch by batch."""
+        self._sent.append(list(scenarios))
+        self._running.send(self._sent[-1])
+
+    def receive(self) -> list[Ran]:
+        """Give what became of the oldest batch, one for each scenario.
+
+        A build that hangs or dies costs its scenario; it is started anew, and nothing else is lost.
+        """
+        if self._done:
+            return self._done.popleft()
+        scenarios = self._sent.popleft()
+        done: list[Ran] = []
+        while len(done) < len(scenarios):
+            try:
+                told, printed = self._running.receive(self._step_limit_s)
+                done.append(Ran(told, printed))
+            except _EndedError as ended:
+                done.append(Ran(b"", fault=ended.fault))
+                self._restart([scenarios[len(done) :], *self._sent])
+        return done
+
+    def ask(self, scenario: Scenario) -> bytes:
+        """Run one scenario beside the batches that are under way; nothing after a fault."""
+        self._done.extend([self.receive() for _ in range(len(self._done) + len(self._sent))])
+        self._sent.append([scenario])
+        self._running.send(self._sent[-1])
+        done, self._done = self._done, deque()
+        told = self.receive()[0].told
+        self._done = done
+        return told
+
+    def stop(self) -> None:
+        """End the interpreter, whatever it is doing."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    @property
+    def _running(self) -> _Process:
+        if self._process is None:
+            message = f"{self.build.spec} is not running"
+            raise BuildError(message)
+        return self._process
+
+    def _restart(self, batches: Sequence[list[Scenario]]) -> None:
+        self.stop()
+        self.start()
+        for batch in batches:
+            if batch:
+                self._running.send(batch)
+
+
+class _EndedError(Exception):
+    """The interpreter is of no more use."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.detail)
+        self.fault = fault
+
+
+class _Process:
+    """One interpreter, with a thread for each direction, so that neither side waits to be read."""
+
+    def __init__(self, build: Build, preload: Path | None) -> None:
+        # No "with": they live as long as the process does.
+        self._stdout = tempfile.TemporaryFile()  # noqa: SIM115 - as above
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - as above
+        progress = tempfile.TemporaryFile()  # noqa: SIM115 - as above
+        progress.truncate(worker.PROGRESS_SIZE)
+        self._progress = mmap.mmap(progress.fileno(), worker.PROGRESS_SIZE)
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        given = (theirs_in, theirs_out, progress.fileno())
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        environment["PYTHONHASHSEED"] = "0"  # sets of text are in one order in both interpreters
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        if preload is not None:
+            environment["LD_PRELOAD"] = str(preload)
+        try:
+            self._popen = subprocess.Popen(  # noqa: S603 - our own command
+                [str(build.python), "-sP", worker.__file__, *map(str, given)],
+                stdin=subprocess.DEVNULL,
+                stdout=self._stdout,
+                stderr=self._stderr,
+                pass_fds=given,
+                env=environment,
+            )
+        except OSError as error:
+            message = f"{build.spec}: {build.python} cannot be started: {error.strerror or error}"
+            raise BuildError(message) from error
+        finally:
+            os.close(theirs_in)
+            os.close(theirs_out)
+            progress.close()
+        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._incoming: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        for target, descriptor in ((self._write, ours_out), (self._read, ours_in)):
+            threading.Thread(target=target, args=(descriptor,), daemon=True).start()
+
+    def send(self, order: Any) -> None:
+        message = pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
+        self._outgoing.put(worker.LENGTH.pack(len(message)) + message)
+
+    def receive(self, limit_s: float) -> Any:
+        """Give the next answer; end with a fault when nothing has moved for so long."""
+        moved, since_s = -1, time.monotonic()
+        while True:
+            try:
+                message = self._incoming.get(timeout=_GLANCE_S)
+            except queue.Empty:
+                moves, _, step = worker.PROGRESS.unpack_from(self._progress, 0)
+                if moves != moved:
+                    moved, since_s = moves, time.monotonic()
+                elif time.monotonic() - since_s > limit_s:
+                    self.kill()
+                    raise _EndedError(
+                        Fault("hangs", f"no answer within {limit_s:g} s", step)
+                    ) from None
+                continue
+            if message is None:
+                raise _EndedError(self._fault())
+            try:
+                return pickle.loads(message)  # noqa: S301 - see import
+            except Exception as error:  # noqa: BLE001 - whatever the build has made of the pipe
+                step = worker.PROGRESS.unpack_from(self._progress, 0)[2]
+                raise _EndedError(
+                    Fault("garbles", f"an answer cannot be read: {error}", step)
+                ) from None
+
+    def kill(self) -> None:
+        self._outgoing.put(None)
+        with contextlib.suppress(OSError):
+            self._popen.kill()
+        self._popen.wait()
+        for file in (self._stdout, self._stderr):
+            file.close()
+
+    def _fault(self) -> Fault:
+        """Say how the process ended."""
+        step = worker.PROGRESS.unpack_from(self._progress, 0)[2]
+        try:
+            status = self._popen.wait(timeout=_GLANCE_S * 10)
+        except subprocess.TimeoutExpired:
+            return Fault("garbles", "it closed the pipe and went on", step)
+        how = f"exit status {status}"
+        if status < 0:
+            with contextlib.suppress(ValueError):
+                how = f"killed by {signal.Signals(-status).name}"
+        self._stderr.seek(0)
+        said = self._stderr.read().decode(errors="replace").split("\n")
+        last = next((line for line in reversed(said) if line.strip()), "")
+        return Fault("dies", f"{how}{': ' if last else ''}{last.strip()[:_MOST_SAID]}", step)
+
+    def _write(self, descriptor: int) -> None:
+        with contextlib.suppress(OSError), os.fdopen(descriptor, "wb") as pipe:
+            while (message := self._outgoing.get()) is not None:
+                pipe.write(message)
+                pipe.flush()
+
+    def _read(self, descriptor: int) -> None:
+        with contextlib.suppress(OSError), os.fdopen(descriptor, "rb") as pipe:
+            while len(head := pipe.read(worker.LENGTH.size)) == worker.LENGTH.size:
+                size = worker.LENGTH.unpack(head)[0]
+                message = pipe.read(size)
+                if len(message) < size:
+                    break
+                self._incoming.put(message)
+        self._incoming.put(None)
+
+
+class LocalLane:
+    """A build in this very process: no isolation, and no cost of it."""
+
+    def __init__(self, build: Build, driver: str) -> None:
+        """Prepare; `start` imports the build."""
+        self.build = build
+        self._place = driver
+        self._driver: Any = None
+        self._sent: deque[Sequence[Scenario]] = deque()
+
+    def start(self) -> About:
+        """Import the build.
+
+        Raises:
+            BuildError: It cannot be imported.
+        """
+        try:
+            plugin_class = worker.imported(self.build.plugin)
+            self._driver = worker.imported(self._place)(plugin_class)
+        except (ImportError, AttributeError) as error:
+            message = f"{self.build.spec}: cannot be imported: {error}"
+            raise BuildError(message) from error
+        return About(**worker.about(plugin_class, self._driver))
+
+    def send(self, scenarios: Sequence[Scenario]) -> None:
+        """Take scenarios; they run when their answers are asked for."""
+        self._sent.append(scenarios)
+
+    def receive(self) -> list[Ran]:
+        """Run the oldest batch."""
+        return [Ran(self._driver.run(scenario)) for scenario in self._sent.popleft()]
+
+    def ask(self, scenario: Scenario) -> bytes:
+        """Run one scenario now."""
+        return bytes(self._driver.run(scenario))
+
+    def stop(self) -> None:
+        """Nothing has to be ended."""
