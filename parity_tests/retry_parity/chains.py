@@ -86,10 +86,12 @@ class Chains:
         """Whether another pair with the same joined key was seen."""
         return pair.ambiguous and len(self._joined.get(pair.joined, ())) > 1
 
-    def differs(self, tool: str, request_id: str) -> bool:
-        """Whether the two counts of a chain may differ."""
+    def concern(self, tool: object, request_id: object) -> bool:
+        """Whether a call has to be judged even where both sides did the same."""
+        if not (isinstance(tool, str) and isinstance(request_id, str)):
+            return False
         pair = Pair(tool, request_id)
-        return pair in self._drifted or self.shares_key(pair)
+        return pair.ambiguous or pair in self._drifted
 
     def candidate_failures(self, pair: Pair, now_s: float) -> int | None:
         """Give the count the candidate must hold; ``None`` where it is the reference's."""

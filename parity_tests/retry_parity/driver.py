@@ -8,16 +8,13 @@ another process, so that nothing of a build but its decisions leaves its interpr
 from __future__ import annotations
 
 import inspect
-import logging
 import marshal
 import math
 import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from retry_parity.compare import same_plain
 from retry_parity.observation import (
-    PASS_THROUGH,
     Observation,
     Raised,
     Returned,
@@ -26,8 +23,7 @@ from retry_parity.observation import (
     raised,
     returned,
 )
-from retry_parity.plain import plain, snapshot
-from retry_parity.recipes import build, mentions
+from retry_parity.plain import plain
 from retry_parity.walk import Walk, finish
 
 if TYPE_CHECKING:
@@ -120,9 +116,8 @@ class Driver:
         self._takes_ceiling = hasattr(sys.modules[plugin_class.__module__], "get_settings")
         # cpex hands extensions to hooks that have room for them.
         hook = inspect.signature(plugin_class.tool_post_invoke)
-        self.takes_extensions = len(hook.parameters) > 3  # noqa: PLR2004 - self, payload, context
+        self._takes_extensions = len(hook.parameters) > 3  # noqa: PLR2004 - self, payload, context
         self._ran = 0
-        logging.getLogger().addHandler(logging.NullHandler())  # what is logged is no decision
 
     @property
     def has_clock(self) -> bool:
@@ -138,6 +133,64 @@ class Driver:
         """
         self._ran += 1
         self._now_s += GAP_S
+        self.begin_anew(scenario)
+        recorder = _Recorder(self, scenario, self._now_s, f"#{self._ran}")
+        recorder.walk()
+        self._now_s = float(int(recorder.now_s))
+        return written(recorder.did)
+
+    def set_time(self, now_s: float) -> None:
+        """Set the build's time, where it can be set, seconds."""
+        self._now_s = now_s
+        if self._set_time is not None:
+            self._set_time(now_s)
+
+    def load(self, step: int, config: PluginConfig) -> tuple[Any, Did]:
+        """Build a plugin object; ``None`` for one whose config is refused."""
+        plugin = attempt(lambda: self.plugin_class(config))
+        if isinstance(plugin, Raised):
+            return None, _did(step, "load", None, plugin)
+        return plugin, _did(step, "load", None)
+
+    def call(
+        self,
+        step: int,
+        plugin: Any,
+        payload: ToolPostInvokePayload,
+        context: PluginContext,
+        extensions: Extensions | None,
+    ) -> Did:
+        """Hand a tool result to a plugin object."""
+        arguments: list[Any] = [payload, context]
+        if self._takes_extensions:
+            arguments.append(extensions)
+        before = content(payload.result)
+        did = self._hook(step, "call", plugin.tool_post_invoke, arguments)
+        return did if content(payload.result) == before else did._replace(mutated=True)
+
+    def fetch(
+        self,
+        step: int,
+        plugin: Any,
+        payload: ResourcePostFetchPayload,
+        context: PluginContext,
+    ) -> Did:
+        """Hand a resource to a plugin object."""
+        return self._hook(step, "fetch", plugin.resource_post_fetch, [payload, context])
+
+    @staticmethod
+    def policy(step: int, plugin: Any, policy: Policy) -> Did:
+        """Ask a plugin object for a native policy."""
+        ask = getattr(plugin, "to_rust_native_policy", None)
+        if ask is None:
+            return _did(step, "policy", "the plugin has no to_rust_native_policy")
+        answer = attempt(lambda: ask(policy.tool, policy.ceiling))
+        if isinstance(answer, Raised):
+            return _did(step, "policy", None, answer)
+        return _did(step, "policy", answer)
+
+    def begin_anew(self, scenario: Scenario) -> None:
+        """Forget the chains, as far as the build can, and hand it the scenario's ceiling."""
         if self._forget is not None:
             self._forget()
         if self._set_clock is not None:
@@ -149,30 +202,42 @@ class Driver:
             settings = SimpleNamespace(max_tool_retries=allowed)
             module: Any = sys.modules[self.plugin_class.__module__]
             module.get_settings = lambda: settings
-        recorder = _Recorder(self, scenario, self._now_s, f"#{self._ran}")
-        recorder.walk()
-        self._now_s = float(int(recorder.now_s))
-        return written(recorder.did)
 
-    def set_time(self, now_s: float) -> None:
-        """Set the build's time, where it can be set."""
-        self._now_s = now_s
-        if self._set_time is not None:
-            self._set_time(now_s)
-
-    def errors(self) -> int:
-        """Count the errors the build has turned into answers; 0 where it does not say."""
-        return 0 if self._count_errors is None else int(self._count_errors())
-
-    def last_error(self) -> str | None:
-        """Give the latest of these errors; ``None`` where the build does not say."""
-        return None if self._last_error is None else self._last_error()
+    def _hook(self, step: int, name: str, hook: Callable[..., Any], arguments: list[Any]) -> Did:
+        count, last = self._count_errors, self._last_error
+        errors = count() if count else 0
+        outcome: Returned | Raised
+        try:
+            # An answer is taken apart here, because an odd one can raise when it is read.
+            outcome = returned(finish(hook(*arguments)))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic is a BaseException
+            outcome = raised(error)
+        errors = count() - errors if count else 0
+        cause = last() if errors and last else None
+        if isinstance(outcome, Raised):
+            return _did(step, name, None, outcome, errors, cause)
+        answer = (outcome.delay_ms, outcome.metadata, dict(outcome.rest))
+        return _did(step, name, answer, None, errors, cause)
 
     def _found(self, name: str) -> Callable[..., Any] | None:
         for module in self._modules:
             if callable(found := getattr(module, name, None)):
                 return found  # type: ignore[no-any-return] # a module's attribute has no type
         return None
+
+
+def _did(  # noqa: PLR0913, PLR0917 - the facts of one step
+    step: int,
+    hook: str,
+    answer: object,
+    error: Raised | None = None,
+    errors: int = 0,
+    cause: str | None = None,
+) -> Did:
+    told = None if error is None else (error.lineage, error.message, dict(error.attributes))
+    return Did(step, hook, answer, told, errors, cause)
 
 
 def _modules_of(plugin_class: Any) -> list[Any]:
@@ -207,9 +272,9 @@ class _Recorder(Walk[Any]):
         self._driver.set_time(self.now_s)
 
     def load(self, config: PluginConfig) -> Any:
-        plugin = attempt(lambda: self._driver.plugin_class(config))
-        self._note("load", None, plugin if isinstance(plugin, Raised) else None)
-        return None if isinstance(plugin, Raised) else plugin
+        plugin, did = self._driver.load(self.step, config)
+        self.did.append(did)
+        return plugin
 
     def call(
         self,
@@ -219,74 +284,27 @@ class _Recorder(Walk[Any]):
         context: PluginContext,
         extensions: Extensions | None,
     ) -> None:
-        arguments = [payload, context]
-        if self._driver.takes_extensions:
-            arguments.append(extensions)  # type: ignore[arg-type] # the third parameter
-        self._hook("call", plugin.tool_post_invoke, arguments)
-        self._check(call, payload.result)
+        del call  # the payload has all of it
+        self.did.append(self._driver.call(self.step, plugin, payload, context, extensions))
 
     def fetch(self, plugin: Any, payload: ResourcePostFetchPayload, context: PluginContext) -> None:
-        self._hook("fetch", plugin.resource_post_fetch, [payload, context])
+        self.did.append(self._driver.fetch(self.step, plugin, payload, context))
 
     def policy(self, plugin: Any, policy: Policy) -> None:
-        ask = getattr(plugin, "to_rust_native_policy", None)
-        if ask is None:
-            self._note("policy", "the plugin has no to_rust_native_policy", None)
-            return
-        answer = attempt(lambda: ask(policy.tool, policy.ceiling))
-        if isinstance(answer, Raised):
-            self._note("policy", None, answer)
-        else:
-            self._note("policy", answer, None)
+        self.did.append(self._driver.policy(self.step, plugin, policy))
 
-    def _hook(self, name: str, hook: Callable[..., Any], arguments: list[Any]) -> None:
-        errors = self._driver.errors()
-        outcome: Returned | Raised
-        try:
-            # An answer is taken apart here, because an odd one can raise when it is read.
-            outcome = returned(finish(hook(*arguments)))
-        except PASS_THROUGH[:1]:
-            raise
-        except BaseException as error:  # noqa: BLE001 - a panic is a BaseException
-            outcome = raised(error)
-        errors = self._driver.errors() - errors
-        cause = self._driver.last_error() if errors else None
-        if isinstance(outcome, Raised):
-            self._note(name, None, outcome, errors, cause)
-        else:
-            answer = (outcome.delay_ms, outcome.metadata, dict(outcome.rest))
-            self._note(name, answer, None, errors, cause)
 
-    def _note(
-        self,
-        hook: str,
-        answer: object,
-        error: Raised | None,
-        errors: int = 0,
-        cause: str | None = None,
-    ) -> None:
-        told = None if error is None else (error.lineage, error.message, dict(error.attributes))
-        self.did.append(Did(self.step, hook, answer, told, errors, cause))
-
-    def _check(self, call: Call, result: object) -> None:
-        """Compare the result with one that nobody has touched."""
-        untouched = build(call.result)
-        try:
-            # An equality of a dict's own storage says nothing where the storage is empty.
-            same = bool(result == untouched) and not mentions(call.result, "copy-on-write")
-        except Exception:  # noqa: BLE001 - an object may be equal to nothing at all
-            same = False
-        if not (same or same_plain(snapshot(result), snapshot(untouched))):
-            self.did[-1] = self.did[-1]._replace(mutated=True)
+def content(value: object) -> bytes:
+    """Give what is in a value as bytes: the same for the same plain data, types included."""
+    try:
+        return marshal.dumps(cast("Any", value), _FORMAT)
+    except ValueError:  # a subclass of something, or an object
+        return marshal.dumps(cast("Any", plain(value)), _FORMAT)
 
 
 def written(did: list[Did]) -> bytes:
     """Write down what a build did."""
-    rows: Any = [tuple(each) for each in did]
-    try:
-        return marshal.dumps(rows, _FORMAT)
-    except ValueError:  # something in it is no plain data
-        return marshal.dumps(cast("Any", plain(rows)), _FORMAT)
+    return content([tuple(each) for each in did])
 
 
 def read(told: bytes) -> list[Did]:

@@ -40,14 +40,26 @@ class Draws:
 
     def add(self, ceiling_ms: int, ours: int, theirs: int) -> None:
         """Count a pair of draws from 0 to a ceiling, both included, milliseconds."""
-        bins = self._bins.get(ceiling_ms)
+        bins = self._bins_of(ceiling_ms)
         if bins is None:
-            if len(self._bins) >= _MOST_CEILINGS:
-                return
-            bins = self._bins[ceiling_ms] = ([0] * (_BINS + 1), [0] * (_BINS + 1))
+            return
         for counts, delay_ms in zip(bins, (ours, theirs), strict=True):
             # A draw of 0 has a bin of its own: it asks for no retry.
             counts[0 if delay_ms == 0 else 1 + (delay_ms - 1) * _BINS // ceiling_ms] += 1
+
+    def merge(self, other: Draws) -> None:
+        """Add the draws of another."""
+        for ceiling_ms, theirs in other._bins.items():
+            bins = self._bins_of(ceiling_ms)
+            for mine, added in zip(bins or (), theirs, strict=bool(bins)):
+                mine[:] = map(sum, zip(mine, added, strict=True))
+
+    def _bins_of(self, ceiling_ms: int) -> tuple[list[int], list[int]] | None:
+        """Give both sides' counts at a ceiling; ``None`` where no more ceilings are kept."""
+        bins = self._bins.get(ceiling_ms)
+        if bins is None and len(self._bins) < _MOST_CEILINGS:
+            bins = self._bins[ceiling_ms] = ([0] * (_BINS + 1), [0] * (_BINS + 1))
+        return bins
 
     def apart(self) -> Iterator[tuple[int, int, float, float]]:
         """Give the ceilings at which the two sides draw unlike.

@@ -118,10 +118,10 @@ class Thing:
         return 1
 
 
-def _copy_on_write(pairs: Iterable[tuple[Any, Any]]) -> Any:
+def _copy_on_write(pairs: dict[Any, Any]) -> Any:
     from cpex.framework.memory import CopyOnWriteDict
 
-    return CopyOnWriteDict(dict(pairs))
+    return CopyOnWriteDict(pairs)
 
 
 @functools.lru_cache(maxsize=64, typed=True)
@@ -178,25 +178,22 @@ def build(recipe: Recipe) -> Any:
     Raises:
         KeyError: The recipe's kind is not known.
     """
-    if not isinstance(recipe, tuple):
+    # Most parts are scalars; asking here spares them a call.
+    if type(recipe) is not tuple:
         return recipe
-    kind, *rest = recipe
+    kind = recipe[0]
     if kind in MAPPINGS:
-        return MAPPINGS[kind]([(build(key), build(value)) for key, value in rest[0]])
+        pairs = {
+            build(key) if type(key) is tuple else key: build(value)
+            if type(value) is tuple
+            else value
+            for key, value in recipe[1]
+        }
+        return pairs if kind == "dict" else MAPPINGS[kind](pairs)
     if kind in SEQUENCES:
-        return SEQUENCES[kind]([build(item) for item in rest[0]])
-    return OTHERS[kind](*rest)
-
-
-def mentions(recipe: Recipe, kind: str) -> bool:
-    """Whether a recipe, or one inside it, is of a kind."""
-    if not isinstance(recipe, tuple):
-        return False
-    if recipe[0] == kind:
-        return True
-    if recipe[0] in MAPPINGS:
-        return any(mentions(key, kind) or mentions(value, kind) for key, value in recipe[1])
-    return recipe[0] in SEQUENCES and any(mentions(item, kind) for item in recipe[1])
+        items = [build(item) if type(item) is tuple else item for item in recipe[1]]
+        return items if kind == "list" else SEQUENCES[kind](items)
+    return OTHERS[kind](*recipe[1:])
 
 
 def show(recipe: Recipe) -> str:

@@ -113,22 +113,25 @@ def scenario(source: Source) -> Scenario:
     ceiling = source.pick((None, None, None, 3, 1, 0, 10))
     # A trace is a difference on every call: in most scenarios it would hide in a crowd.
     traces = TRACE_IDS if source.one_in(4) else TRACE_IDS[:1]
+    # Likewise what raises in the hybrid: most scenarios have nothing that the ledger explains.
+    calm = not source.one_in(3)
     steps: list[Step] = []
     for _ in range(source.pick((12, 4, 24))):
         last = steps[-1] if steps else None
         # A gateway calls again after a failure, so that chains grow.
-        again = isinstance(last, Call) and source.one_in(2)
-        steps.append(
-            _again(source, last) if again and isinstance(last, Call) else _step(source, traces)
-        )
+        if isinstance(last, Call) and source.one_in(2):
+            steps.append(_again(source, last, calm=calm))
+        else:
+            steps.append(_step(source, traces, calm=calm))
     return Scenario(config, ceiling, tuple(steps))
 
 
-def _again(source: Source, last: Call) -> Call:
+def _again(source: Source, last: Call, *, calm: bool) -> Call:
     """The same call again: with the same result, another one, or one that costs the hybrid."""
     answer = last.result
     if source.one_in(3):
-        answer = source.pick(_TROUBLE) if source.one_in(3) else result(source)
+        trouble = not calm and source.one_in(3)
+        answer = source.pick(_TROUBLE) if trouble else result(source, calm=calm)
     return replace(last, plugin=source.below(2), result=answer)
 
 
@@ -143,27 +146,28 @@ _TROUBLE: Final[tuple[Recipe, ...]] = (
 )
 
 
-def _step(source: Source, traces: tuple[str | None, ...]) -> Step:
+def _step(source: Source, traces: tuple[str | None, ...], *, calm: bool) -> Step:
     if source.one_in(40):
         return Wait(source.pick(WAITS))
     if source.one_in(40):
         return Rebuild(source.below(2))
     if source.one_in(40):
-        return Policy(_name(source, TOOLS), source.pick((3, 0, 10**6, -1)))
+        return Policy(_name(source, TOOLS, calm=calm), source.pick((3, 0, 10**6, -1)))
     if source.one_in(60):
         return Fetch(source.below(2))
     return Call(
         plugin=source.below(2),
-        tool=_name(source, TOOLS),
-        request_id=_name(source, REQUESTS),
-        result=result(source),
+        tool=_name(source, TOOLS, calm=calm),
+        request_id=_name(source, REQUESTS, calm=calm),
+        result=result(source, calm=calm),
         trace_id=source.pick(traces),
     )
 
 
-def _name(source: Source, names: tuple[str, ...]) -> str:
+def _name(source: Source, names: tuple[str, ...], *, calm: bool) -> str:
     # The odd names come seldom, so that chains grow long.
-    return source.pick(names) if source.one_in(12) else source.pick(names[:2])
+    odd = not calm and source.one_in(4)
+    return source.pick(names) if odd else source.pick(names[:2])
 
 
 # --- configs -------------------------------------------------------------------------------------
@@ -293,6 +297,9 @@ _STATUS_VALUES: Final[tuple[Recipe, ...]] = (
     503, 404, 200, True, False, 1, 0, -5, 503.0, "503", None, 2**31, -(2**40), 10**40,
     ("status", 503), ("int-subclass", 503), ("index", 503), ("member", 503), sequence([503]),
 )  # fmt: skip
+_CALM_STATUS_VALUES: Final = tuple(
+    value for value in _STATUS_VALUES if not isinstance(value, int) or -(2**31) <= value < 2**31
+)
 _FLAG_VALUES: Final[tuple[Recipe, ...]] = (
     True, False, None, 1, 0, "true", sequence([1]), ("thing",),
 )  # fmt: skip
@@ -301,19 +308,24 @@ _NO_OBJECTS: Final[tuple[Recipe, ...]] = (
 )  # fmt: skip
 
 
-def result(source: Source) -> Recipe:
-    """A tool result: mostly as the gateway sends them, in every container it comes in."""
+def result(source: Source, *, calm: bool = False) -> Recipe:
+    """A tool result: mostly as the gateway sends them, in every container it comes in.
+
+    Args:
+        source: Makes the choices.
+        calm: Leave out statuses and contents that raise in the hybrid.
+    """
     if source.one_in(40):
         return source.pick((None, 5, "x", sequence([]), ("thing",)))
     fields: dict[Recipe, Recipe] = {}
     if not source.one_in(12):
-        fields["content"] = content(source)
+        fields["content"] = content(source, calm=calm)
     if not source.one_in(12):
         fields["isError"] = (
             source.pick(_FLAG_VALUES) if source.one_in(8) else source.pick((True, False))
         )
     if not source.one_in(12):
-        fields["structuredContent"] = structured(source)
+        fields["structuredContent"] = structured(source, calm=calm)
     return mapping(fields, _container(source))
 
 
@@ -321,7 +333,7 @@ def _container(source: Source) -> str:
     return source.pick(_CONTAINERS) if source.one_in(3) else "dict"
 
 
-def structured(source: Source) -> Recipe:
+def structured(source: Source, *, calm: bool = False) -> Recipe:
     """The structured content: absent, an object with or without signals, or something else."""
     if not source.one_in(2):
         return None
@@ -329,19 +341,18 @@ def structured(source: Source) -> Recipe:
         return source.pick(_NO_OBJECTS)
     fields: dict[Recipe, Recipe] = {}
     if source.one_in(2):
-        fields["status_code"] = (
-            source.pick(_STATUS_VALUES) if source.one_in(3) else source.pick((503, 404))
-        )
-    elif source.one_in(8):
+        values = _CALM_STATUS_VALUES if calm else _STATUS_VALUES
+        fields["status_code"] = source.pick(values) if source.one_in(3) else source.pick((503, 404))
+    elif not calm and source.one_in(8):
         fields["status_code"] = source.pick((2**31, 10**40))
     if source.one_in(3):
         fields["isError"] = source.pick(_FLAG_VALUES)
     return mapping(fields, _container(source))
 
 
-def content(source: Source) -> Recipe:
+def content(source: Source, *, calm: bool = False) -> Recipe:
     """The content: items of every type, in a list or in what only looks like one."""
-    if source.one_in(12):
+    if not calm and source.one_in(12):
         return source.pick((None, 5, "text", mapping({}), ("thing",)))
     items = [_item(source) for _ in range(source.pick((1, 0, 2, 3)))]
     return sequence(items, source.pick(("list", "tuple", "deque")) if source.one_in(8) else "list")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from retry_parity.differential.subject import Finding
+from retry_parity.differential.court import is_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from retry_parity.differential.lane import About, Lane, LocalLane, Ran
-    from retry_parity.differential.subject import Scenario, Subject
+    from retry_parity.differential.court import Court
+    from retry_parity.differential.lane import About
+    from retry_parity.differential.subject import Finding, Scenario, Subject
 
 #: Share of the time that is left for reducing, once there is something to reduce.
 _REDUCING_SHARE: Final = 0.4
@@ -121,20 +122,20 @@ class Outcome:
 
 
 class Campaign:
-    """Two lanes, a subject, and what they have shown.
+    """Two builds in a court, and what they have shown.
 
     Args:
-        subject: Makes and judges scenarios.
-        lanes: The build that is right by definition, and the other one. Started.
-        abouts: What the two lanes said when they started.
+        subject: Makes scenarios, and simpler ones.
+        court: Runs and judges them. Open.
+        abouts: What the two builds said when the court was opened.
         seed: Names the series of scenarios.
-        advance: Told now and then: scenarios, decisions, divergences, and what is going on.
+        advance: Told now and then of the outcome so far, and of what is going on.
     """
 
     def __init__(
         self,
         subject: Subject,
-        lanes: tuple[Lane | LocalLane, Lane | LocalLane],
+        court: Court,
         abouts: tuple[About, About],
         seed: str,
         *,
@@ -143,7 +144,7 @@ class Campaign:
         """Prepare; nothing runs yet."""
         subject.meet(*abouts)
         self._subject = subject
-        self._reference, self._candidate = lanes
+        self._court = court
         self._seed = seed
         self._advance = advance
         self._kinds: dict[tuple[str, str], _Kind] = {}
@@ -172,25 +173,22 @@ class Campaign:
     def _explore(self, numbers: Iterator[int], limits: Limits, begun: float) -> None:
         """Run batches; the builds work on one while the one before it is judged."""
         left = limits.scenarios
-        waiting: list[tuple[str, Scenario]] = []
+        waiting: deque[list[tuple[str, Scenario]]] = deque()
         while True:
             names = [f"{self._seed}:{number}" for number in islice(numbers, _batch(left))]
             left = None if left is None else left - len(names)
             if not names or self._is_over(limits, begun):
-                names = []
+                break
             batch = [
                 (name, self._subject.scenario(name, with_time=self.outcome.with_time))
                 for name in names
             ]
-            if batch:
-                self._send([scenario for _, scenario in batch])
-            if waiting:
-                self._judge_all(waiting)
-                self.outcome.seconds = time.monotonic() - begun
-                self._advance(self.outcome, "exploring")
-            if not batch:
-                return
-            waiting = batch
+            self._court.send([scenario for _, scenario in batch])
+            waiting.append(batch)
+            if len(waiting) > self._court.ahead:
+                self._judge_all(waiting.popleft(), begun)
+        while waiting:
+            self._judge_all(waiting.popleft(), begun)
 
     def _is_over(self, limits: Limits, begun: float) -> bool:
         if self._faults >= _MOST_FAULTS:
@@ -201,34 +199,16 @@ class Campaign:
         share = 1 - _REDUCING_SHARE if self._kinds else 1.0
         return time.monotonic() - begun >= limits.seconds * share
 
-    def _send(self, scenarios: Sequence[Scenario]) -> None:
-        for lane in (self._reference, self._candidate):
-            lane.send(scenarios)
-
-    def _judge_all(self, batch: Sequence[tuple[str, Scenario]]) -> None:
-        answers = zip(self._reference.receive(), self._candidate.receive(), strict=True)
-        for (name, scenario), (ours, theirs) in zip(batch, answers, strict=True):
+    def _judge_all(self, batch: Sequence[tuple[str, Scenario]], begun: float) -> None:
+        for (name, scenario), judgement in zip(batch, self._court.judge(), strict=True):
             self.outcome.scenarios += 1
-            for finding in self._judge(scenario, ours, theirs, count=True):
-                self._note(Sample(name, scenario, finding))
-
-    def _judge(
-        self, scenario: Scenario, ours: Ran, theirs: Ran, *, count: bool = False
-    ) -> tuple[Finding, ...]:
-        faults = _faults(ours, theirs)
-        if any(ran.fault for ran in (ours, theirs)):
-            if count:
-                self._faults += 1
-            return faults
-        try:
-            judgement = self._subject.judge(scenario, ours.told, theirs.told, self._candidate.ask)
-        except (ValueError, EOFError, TypeError) as error:
-            said = f"{type(error).__name__}: {error}"
-            return (Finding("unreadable-answer", "", -1, "an answer", said), *faults)
-        if count:
             self.outcome.decisions += judgement.decisions
             self.outcome.accepted.update(judgement.accepted)
-        return (*faults, *judgement.findings)
+            self._faults += any(map(is_fault, judgement.findings))
+            for finding in judgement.findings:
+                self._note(Sample(name, scenario, finding))
+        self.outcome.seconds = time.monotonic() - begun
+        self._advance(self.outcome, "exploring")
 
     def _note(self, sample: Sample) -> None:
         finding = sample.finding
@@ -276,13 +256,13 @@ class Campaign:
         """Take simpler variants as long as one of them shows the same."""
         tried = {sample.scenario}
         runs = 0
-        most = _MOST_RUNS_WITH_FAULT if _is_fault(sample.finding) else _MOST_RUNS
+        most = _MOST_RUNS_WITH_FAULT if is_fault(sample.finding) else _MOST_RUNS
         while True:
             fresh = (each for each in self._subject.simpler(sample.scenario) if each not in tried)
             simpler = None
             size = 1
             while variants := list(islice(fresh, size)):
-                size = 1 if _is_fault(sample.finding) else min(2 * size, _BATCH)
+                size = 1 if is_fault(sample.finding) else min(2 * size, _BATCH)
                 if runs >= most or time.monotonic() >= end:
                     return sample, False
                 tried.update(variants)
@@ -295,10 +275,9 @@ class Campaign:
             sample = simpler
 
     def _first_alike(self, variants: Sequence[Scenario], sample: Sample) -> Sample | None:
-        self._send(variants)
-        runs = list(zip(self._reference.receive(), self._candidate.receive(), strict=True))
-        for variant, (ours, theirs) in zip(variants, runs, strict=True):
-            for finding in self._judge(variant, ours, theirs):
+        self._court.send(variants)
+        for variant, judgement in zip(variants, self._court.judge(), strict=True):
+            for finding in judgement.findings:
                 if finding.what == sample.finding.what:
                     return Sample(sample.name, variant, finding)
         return None
@@ -306,28 +285,6 @@ class Campaign:
 
 def _batch(left: int | None) -> int:
     return _BATCH if left is None else min(_BATCH, left)
-
-
-def _faults(ours: Ran, theirs: Ran) -> tuple[Finding, ...]:
-    """Give what a build did beside answering; what both do alike is no difference."""
-    found = []
-    told = ["answers", "answers"]
-    for number, ran in enumerate((ours, theirs)):
-        if ran.fault is not None:
-            told[number] = f"{ran.fault.what}: {ran.fault.detail}"
-    for side, ran, other in (("reference", ours, theirs), ("candidate", theirs, ours)):
-        if ran.fault is not None and (other.fault is None or other.fault.what != ran.fault.what):
-            found.append(Finding(f"{side}-{ran.fault.what}", "", ran.fault.step, *told))
-        if ran.printed is not None and other.printed is None:
-            step, text = ran.printed
-            prints = f"prints {text!r} to standard output"
-            said = (prints, "prints nothing") if ran is ours else ("prints nothing", prints)
-            found.append(Finding(f"{side}-prints", "", step, *said))
-    return tuple(found)
-
-
-def _is_fault(finding: Finding) -> bool:
-    return finding.what.endswith(("-hangs", "-dies", "-garbles"))
 
 
 def _in_order(causes: Iterable[Cause]) -> list[Cause]:

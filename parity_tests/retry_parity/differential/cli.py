@@ -78,7 +78,8 @@ def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument(
         "--one-process",
         action="store_true",
-        help="run both builds in this process: faster, for two different packages installed here",
+        help="run both in one interpreter (one for each core): faster, without isolation; "
+        "REFERENCE is legacy then, CANDIDATE another package of this environment",
     )
     command.add_argument(
         "--json", metavar="FILE", help="write everything as JSON; - writes it to stdout"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from retry_parity.differential.builds import Build, BuildError, find_build
+from retry_parity.differential.builds import find_build
 from retry_parity.differential.campaign import Campaign, Limits, Outcome
 from retry_parity.differential.clock import NoClockError, clock_library
-from retry_parity.differential.lane import STEP_LIMIT_S, About, Lane, LocalLane
+from retry_parity.differential.court import Apart, Together
+from retry_parity.differential.lane import STEP_LIMIT_S, Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from retry_parity.differential.builds import Build
+    from retry_parity.differential.court import Court
     from retry_parity.differential.environments import Environments
+    from retry_parity.differential.lane import About
     from retry_parity.differential.subject import Subject
 
 SIDES: Final = ("reference", "candidate")
@@ -31,7 +35,7 @@ class Plan:
         limits: When to stop.
         seed: Names the series of scenarios.
         only: Run just the scenario of this number; ``None`` runs all.
-        one_process: Run both builds in this process: faster, and a build that dies ends it.
+        one_process: Run both builds in one interpreter: faster, and a build that dies ends it.
         step_limit_s: Seconds that one step may take.
     """
 
@@ -59,22 +63,28 @@ def compare_builds(
     Raises:
         BuildError: A build cannot be found, made, started or imported.
     """
-    builds = [find_build(spec, subject, environments) for spec in (plan.reference, plan.candidate)]
-    with ExitStack() as stack:
-        lanes = _local(builds, subject) if plan.one_process else _apart(plan, builds, subject, say)
-        for lane in lanes:
-            stack.callback(lane.stop)
-        abouts = [lane.start() for lane in lanes]
-        campaign = Campaign(
-            subject, (lanes[0], lanes[1]), (abouts[0], abouts[1]), plan.seed, advance=advance
-        )
+    specs = (plan.reference, plan.candidate)
+    builds = [find_build(spec, subject, environments) for spec in specs]
+    court: Court
+    if plan.one_process:
+        court = Together(subject, *builds)
+    else:
+        court = Apart(subject, *_lanes(plan, builds, subject, say))
+    # What is logged is no decision; this process runs the reference too, to judge.
+    logging.disable(logging.CRITICAL)
+    try:
+        abouts = court.open()
+        campaign = Campaign(subject, court, abouts, plan.seed, advance=advance)
         campaign.run(plan.limits, plan.only)
+    finally:
+        court.close()
+        logging.disable(logging.NOTSET)
     return campaign.outcome, dict(zip(SIDES, abouts, strict=True))
 
 
-def _apart(
-    plan: Plan, builds: list[Build], subject: Subject, say: Callable[[str], None]
-) -> list[Lane | LocalLane]:
+def _lanes(
+    plan: Plan, builds: Sequence[Build], subject: Subject, say: Callable[[str], None]
+) -> list[Lane]:
     preload: Path | None = None
     try:
         preload = clock_library()
@@ -84,16 +94,3 @@ def _apart(
         Lane(build, subject.driver, subject.packages, preload, plan.step_limit_s)
         for build in builds
     ]
-
-
-def _local(builds: list[Build], subject: Subject) -> list[Lane | LocalLane]:
-    for build in builds:
-        if build.packages or build.spec.partition(":")[0] not in {*subject.named_builds, "python"}:
-            message = f"{build.spec}: --one-process takes builds of this environment only"
-            raise BuildError(message)
-    if builds[0].top == builds[1].top:
-        message = (
-            f"--one-process: {builds[0].spec} and {builds[1].spec} share a package, and so chains"
-        )
-        raise BuildError(message)
-    return [LocalLane(build, subject.driver) for build in builds]

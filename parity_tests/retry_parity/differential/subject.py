@@ -96,8 +96,25 @@ class Subject(Protocol):
         """
         ...  # pragma: no cover
 
+    @property
+    def local_reference(self) -> str:
+        """The named build that can be the reference of `judge_here`."""
+        ...  # pragma: no cover
+
+    def judge_here(self, scenario: Scenario, reference: Any, candidate: Any) -> Judgement:
+        """Run a scenario on two drivers in this process, and compare as `judge` does."""
+        ...  # pragma: no cover
+
     def aggregate(self) -> Sequence[Finding]:
         """Say what only all decisions together show, since the subject was made."""
+        ...  # pragma: no cover
+
+    def take_aggregate(self) -> object:
+        """Give what `aggregate` needs, picklable, and begin anew."""
+        ...  # pragma: no cover
+
+    def merge_aggregate(self, taken: object) -> None:
+        """Add what another process has taken."""
         ...  # pragma: no cover
 
     def simpler(self, scenario: Scenario) -> Iterable[Scenario]:

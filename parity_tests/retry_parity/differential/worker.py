@@ -14,6 +14,7 @@ import importlib
 import importlib.abc
 import importlib.metadata
 import importlib.util
+import logging
 import mmap
 import os
 import pickle  # the two ends of the pipe are one program
@@ -87,6 +88,7 @@ class Worker:
     def _load(self, hello: dict[str, Any]) -> dict[str, Any]:
         """Import the build; tell of it, or in one line why it cannot be imported."""
         sys.meta_path.insert(0, Guests(hello["packages"]))
+        logging.disable(logging.CRITICAL)  # what is logged is no decision, and nobody reads it
         set_time = clock()
         try:
             plugin_class = imported(hello["plugin"] or _entry_point(hello["distribution"]))

@@ -1,0 +1,210 @@
+"""Where two builds run scenarios and are judged: apart, or both in one interpreter."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from retry_parity.differential import worker
+from retry_parity.differential.builds import Build, BuildError
+from retry_parity.differential.lane import About, Lane
+from retry_parity.differential.subject import Finding, Judgement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    from retry_parity.differential.lane import Ran
+    from retry_parity.differential.subject import Scenario, Subject
+
+_FAULTS: Final = ("-hangs", "-dies", "-garbles")
+
+
+class Court(Protocol):
+    """Two builds that run and are judged.
+
+    Attributes:
+        ahead: Batches that are worth sending before the oldest is judged.
+    """
+
+    ahead: int
+
+    def open(self) -> tuple[About, About]:
+        """Load the builds; tell of the reference and the candidate.
+
+        Raises:
+            BuildError: One of them cannot be loaded.
+        """
+        ...  # pragma: no cover
+
+    def send(self, scenarios: Sequence[Scenario]) -> None:
+        """Hand over scenarios."""
+        ...  # pragma: no cover
+
+    def judge(self) -> list[Judgement]:
+        """Judge the oldest batch, one judgement for each scenario."""
+        ...  # pragma: no cover
+
+    def close(self) -> None:
+        """End what was started."""
+        ...  # pragma: no cover
+
+
+class Apart:
+    """Each build in an interpreter of its own."""
+
+    ahead = 1
+
+    def __init__(self, subject: Subject, reference: Lane, candidate: Lane) -> None:
+        """Prepare; nothing is started yet."""
+        self._subject = subject
+        self._reference = reference
+        self._candidate = candidate
+        self._sent: deque[Sequence[Scenario]] = deque()
+
+    def open(self) -> tuple[About, About]:
+        """Start both interpreters."""
+        return self._reference.start(), self._candidate.start()
+
+    def send(self, scenarios: Sequence[Scenario]) -> None:
+        """Hand scenarios to both; they run while others are judged."""
+        self._sent.append(scenarios)
+        for lane in (self._reference, self._candidate):
+            lane.send(scenarios)
+
+    def judge(self) -> list[Judgement]:
+        """Judge the oldest batch."""
+        scenarios = self._sent.popleft()
+        runs = zip(scenarios, self._reference.receive(), self._candidate.receive(), strict=True)
+        return [self._judge(*run) for run in runs]
+
+    def close(self) -> None:
+        """End both interpreters."""
+        self._reference.stop()
+        self._candidate.stop()
+
+    def _judge(self, scenario: Scenario, ours: Ran, theirs: Ran) -> Judgement:
+        faults = _faults(ours, theirs)
+        if ours.fault is not None or theirs.fault is not None:
+            return Judgement(0, findings=faults)
+        try:
+            judgement = self._subject.judge(scenario, ours.told, theirs.told, self._candidate.ask)
+        except (ValueError, EOFError, TypeError) as error:
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            faults += (Finding("unreadable-answer", "", -1, "a readable answer", said),)
+            return Judgement(0, findings=faults)
+        return replace(judgement, findings=(*faults, *judgement.findings))
+
+
+class Together:
+    """Both builds in one interpreter, on the same payloads; one such interpreter for each core.
+
+    There is no isolation, and no cost of it: a build that hangs or dies ends the comparison.
+    """
+
+    def __init__(self, subject: Subject, reference: Build, candidate: Build) -> None:
+        """Prepare; nothing is imported yet.
+
+        Raises:
+            BuildError: One of the builds cannot run here, or not beside the other.
+        """
+        if reference.spec != subject.local_reference:
+            message = f"--one-process: the reference is {subject.local_reference} there"
+            raise BuildError(message)
+        if candidate.spec.partition(":")[0] not in {*subject.named_builds, "python"}:
+            message = f"{candidate.spec}: --one-process takes a candidate of this environment"
+            raise BuildError(message)
+        if reference.top == candidate.top or candidate.packages:
+            message = f"{candidate.spec}: --one-process takes another package than the reference's"
+            raise BuildError(message)
+        self._subject = subject
+        self._builds = (reference, candidate)
+        self._cores = len(os.sched_getaffinity(0))
+        self.ahead = 2 * self._cores
+        self._pool: ProcessPoolExecutor | None = None
+        self._sent: deque[Future[tuple[list[Judgement], object]]] = deque()
+
+    def open(self) -> tuple[About, About]:
+        """Import both builds here; the interpreters are forks of this one."""
+        driver_class = worker.imported(self._subject.driver)
+        drivers: list[Any] = []
+        abouts = []
+        for build in self._builds:
+            try:
+                plugin_class = worker.imported(build.plugin)
+            except (ImportError, AttributeError) as error:
+                message = f"{build.spec}: cannot be imported: {error}"
+                raise BuildError(message) from error
+            drivers.append(driver_class(plugin_class))
+            abouts.append(About(**worker.about(plugin_class, drivers[-1])))
+        self._subject.meet(abouts[0], abouts[1])  # the forks have to know, too
+        _Fork.subject, _Fork.drivers = self._subject, drivers
+        self._pool = ProcessPoolExecutor(
+            self._cores, mp_context=multiprocessing.get_context("fork")
+        )
+        return abouts[0], abouts[1]
+
+    def send(self, scenarios: Sequence[Scenario]) -> None:
+        """Hand scenarios to one of the interpreters."""
+        if self._pool is None:
+            message = "the court is not open"
+            raise BuildError(message)
+        self._sent.append(self._pool.submit(_judge_batch, list(scenarios)))
+
+    def judge(self) -> list[Judgement]:
+        """Give the oldest batch's judgements."""
+        try:
+            judgements, aggregate = self._sent.popleft().result()
+        except BrokenProcessPool:
+            message = "--one-process: a build ended the interpreter; run without it to see where"
+            raise BuildError(message) from None
+        self._subject.merge_aggregate(aggregate)
+        return judgements
+
+    def close(self) -> None:
+        """End the interpreters."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+class _Fork:
+    """What a forked interpreter finds when a batch arrives."""
+
+    subject: ClassVar[Subject]
+    drivers: ClassVar[list[Any]]
+
+
+def _judge_batch(scenarios: Sequence[Scenario]) -> tuple[list[Judgement], object]:
+    reference, candidate = _Fork.drivers
+    judgements = [
+        _Fork.subject.judge_here(scenario, reference, candidate) for scenario in scenarios
+    ]
+    return judgements, _Fork.subject.take_aggregate()
+
+
+def is_fault(finding: Finding) -> bool:
+    """Whether a finding says that a build did not answer."""
+    return finding.what.endswith(_FAULTS)
+
+
+def _faults(ours: Ran, theirs: Ran) -> tuple[Finding, ...]:
+    """Give what a build did beside answering; what both do alike is no difference."""
+    found = []
+    told = ["answers", "answers"]
+    for number, ran in enumerate((ours, theirs)):
+        if ran.fault is not None:
+            told[number] = f"{ran.fault.what}: {ran.fault.detail}"
+    for side, ran, other in (("reference", ours, theirs), ("candidate", theirs, ours)):
+        if ran.fault is not None and (other.fault is None or other.fault.what != ran.fault.what):
+            found.append(Finding(f"{side}-{ran.fault.what}", "", ran.fault.step, *told))
+        if ran.printed is not None and other.printed is None:
+            step, text = ran.printed
+            prints = f"prints {text!r} to standard output"
+            said = (prints, "prints nothing") if ran is ours else ("prints nothing", prints)
+            found.append(Finding(f"{side}-prints", "", step, *said))
+    return tuple(found)

@@ -1,0 +1,399 @@
+"""Two runs of a scenario, judged step by step while the hybrid follows.
+
+The runs come from two other interpreters (`Hearing`), or happen here and now (`LiveHearing`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from cpex.framework import PluginConfig
+
+from retry_parity import driver
+from retry_parity.chains import Chains
+from retry_parity.compare import Difference, Kind, compare
+from retry_parity.differential.subject import Finding, Judgement
+from retry_parity.judging import Judge
+from retry_parity.loading import compare_loads, load_difference
+from retry_parity.observation import Call as Asked
+from retry_parity.observation import Hook, Raised, Returned, Side, attempt
+from retry_parity.recipes import build
+from retry_parity.reference import Reference, stored_failures
+from retry_parity.strata import signal_of
+from retry_parity.strategies import Call, Policy, Scenario
+from retry_parity.view import policy_of
+from retry_parity.walk import PLUGIN_NAME, Walk, finish
+from retry_parity.wording import reason, said, unlike
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from cpex.framework import PluginContext, ResourcePostFetchPayload, ToolPostInvokePayload
+    from cpex.framework.extensions import Extensions
+
+    from retry_parity.driver import Did, Driver
+    from retry_parity.evidence import Comparison
+    from retry_parity.jitter import Draws
+    from retry_parity.ledger import Ledger
+
+_START_S: Final = 1000.0
+
+
+class Seat:
+    """A plugin object in a hearing: the hybrid that answers questions, if it takes the config.
+
+    Attributes:
+        plugin: The hybrid's plugin object; ``None`` where it refuses the config.
+        oracle: The questions to it; likewise.
+        judge: Judges by its answers; likewise.
+        candidate: The candidate's plugin object, where it runs here.
+    """
+
+    def __init__(self, config: PluginConfig, loaded: Any, ledger: Ledger, chains: Chains) -> None:
+        """Take a hybrid that was loaded with a config, or what it raised."""
+        self.plugin: Any = None
+        self.oracle: Reference | None = None
+        self.judge: Judge | None = None
+        self.candidate: Any = None
+        if loaded is not None and not isinstance(loaded, Raised):
+            self.plugin = loaded
+            self.oracle = Reference(loaded, config, stored_failures)
+            self.judge = Judge(self.oracle, ledger, chains)
+
+
+class Hearing(Walk[Seat]):
+    """What two builds did in a scenario, judged step by step while the hybrid follows.
+
+    Args:
+        scenario: The scenario.
+        ledger: Explains differences.
+        draws: Where jittered delays of both sides are kept.
+        may_draw_zero: Whether the candidate may draw a delay of 0, as the hybrid does.
+        ours: What the reference did.
+        theirs: What the candidate did.
+        ask: Runs another scenario on the candidate.
+    """
+
+    def __init__(  # noqa: PLR0913 - the facts of one hearing
+        self,
+        scenario: Scenario,
+        ledger: Ledger,
+        draws: Draws,
+        *,
+        may_draw_zero: bool,
+        ours: Sequence[Did] = (),
+        theirs: Sequence[Did] = (),
+        ask: Callable[[Scenario], bytes] | None = None,
+    ) -> None:
+        """Prepare; `hear` walks through it."""
+        super().__init__(scenario, _START_S)
+        self._ledger = ledger
+        self._draws = draws
+        self._may_draw_zero = may_draw_zero
+        self._ours = {(did.step, did.hook): did for did in ours}
+        self._theirs = {(did.step, did.hook): did for did in theirs}
+        self._ask = ask
+        self._chains = Chains()
+        self._decisions = 0
+        self._accepted: Counter[str] = Counter()
+        self._findings: list[Finding] = []
+
+    def hear(self) -> Judgement:
+        """Judge every step."""
+        import retry_legacy
+
+        retry_legacy.set_clock(lambda: self.now_s)
+        retry_legacy.clear_state()
+        try:
+            self.walk()
+        finally:
+            retry_legacy.clear_state()
+            retry_legacy.set_clock(None)
+        return Judgement(self._decisions, self._accepted, tuple(self._findings))
+
+    def load(self, config: PluginConfig) -> Seat:
+        """Load the hybrid, and compare the two loads."""
+        from retry_legacy import RetryWithBackoffPlugin
+
+        loaded = attempt(lambda: RetryWithBackoffPlugin(config))
+        seat = Seat(config, loaded, self._ledger, self._chains)
+        self._judge_loads(config, seat)
+        return seat
+
+    def call(
+        self,
+        plugin: Seat,
+        call: Call,
+        payload: ToolPostInvokePayload,
+        context: PluginContext,
+        extensions: Extensions | None,
+    ) -> None:
+        """Let the hybrid follow, and compare."""
+        del extensions  # the hybrid takes none
+        if plugin.plugin is not None:
+            with contextlib.suppress(Exception):
+                finish(plugin.plugin.tool_post_invoke(payload, context))
+        self._judge("call", plugin, _asked(call, payload))
+
+    def fetch(
+        self, plugin: Seat, payload: ResourcePostFetchPayload, context: PluginContext
+    ) -> None:
+        """Compare."""
+        del payload, context  # what arrives plays no part
+        self._judge("fetch", plugin, Asked(Hook.RESOURCE_POST_FETCH))
+
+    def policy(self, plugin: Seat, policy: Policy) -> None:
+        """Compare."""
+        ours, theirs = self._pair("policy")
+        if ours is None or theirs is None:
+            return
+        self._decisions += 1
+        if _same(ours, theirs):
+            return
+        if plugin.judge is None:
+            self._find(Difference(Kind.POLICY), ours, theirs, "")
+            return
+        comparison = plugin.judge.policy(
+            policy.tool,
+            policy.ceiling,
+            _refusal(ours) or ours.answer,
+            _refusal(theirs) or theirs.answer,
+        )
+        if comparison is not None:
+            self._keep(comparison, ours, theirs, "")
+
+    def _judge_loads(self, config: PluginConfig, seat: Seat) -> None:
+        ours, theirs = self._pair("load")
+        if ours is None or theirs is None:
+            return
+        reference = _refusal(ours) or seat.oracle
+        candidate = _refusal(theirs) or object()
+        if reference is None:
+            # The reference is no hybrid: it takes a config that the ledger knows nothing of.
+            difference = load_difference(object(), candidate)
+            if difference is not None:
+                self._find(difference, ours, theirs, reason(ours, theirs))
+            return
+        comparison = compare_loads(config.config, reference, candidate, self._reload, self._ledger)
+        if comparison is not None:
+            self._keep(comparison, ours, theirs, reason(ours, theirs))
+
+    def _judge(self, hook: str, seat: Seat, asked: Asked) -> None:
+        ours, theirs = self._pair(hook)
+        if ours is None or theirs is None:
+            return  # a load that only one side refused is a finding of its own
+        self._decisions += 1
+        if _same(ours, theirs) and not self._chains.concern(asked.tool, asked.request_id):
+            return
+        extra = tuple(
+            Difference(Kind.PAYLOAD_MUTATED, side.value)
+            for side, did in ((Side.REFERENCE, ours), (Side.CANDIDATE, theirs))
+            if did.mutated and not (ours.mutated and theirs.mutated)
+        )
+        reference = ours.observation(Side.REFERENCE)
+        candidate = theirs.observation(Side.CANDIDATE)
+        if seat.judge is None:
+            # The hybrid refuses this config, so that nobody can say which draws are legal.
+            differences = (*compare(reference, candidate, lambda *_: True), *extra)
+            for each in differences:
+                self._find(each, ours, theirs, "")
+            return
+        comparison = seat.judge.decision(asked, reference, candidate, extra)
+        ceiling_ms = self._drawn_up_to(seat, asked, comparison)
+        if ceiling_ms and self._note_draws(ceiling_ms, comparison):
+            return
+        self._keep(comparison, ours, theirs, self._where(seat, asked))
+
+    def _pair(self, hook: str) -> tuple[Did | None, Did | None]:
+        key = (self.step, hook)
+        return self._ours.get(key), self._theirs.get(key)
+
+    def _reload(self, changed: Mapping[str, object]) -> object | Raised:
+        """Load the candidate with some of the overrides only; the predicate names those to keep."""
+        kept = changed.get("tool_overrides", {})
+        config = self.scenario.config
+        pairs = dict(config[1])
+        kind, overrides = pairs["tool_overrides"]
+        pairs["tool_overrides"] = (
+            kind,
+            tuple((tool, value) for tool, value in overrides if tool in kept),  # type: ignore[operator] # a mapping
+        )
+        asked = Scenario((config[0], tuple(pairs.items())), self.scenario.ceiling, ())
+        return _refusal(self._ask_load(asked)) or object()
+
+    def _ask_load(self, asked: Scenario) -> Did:
+        if self._ask is None:
+            message = "there is nobody to ask"
+            raise LookupError(message)
+        return driver.read(self._ask(asked))[0]
+
+    def _where(self, seat: Seat, asked: Asked) -> str:
+        """Say what else tells causes apart: the signal, the path, and the container."""
+        if asked.hook is not Hook.TOOL_POST_INVOKE or seat.oracle is None or asked.tool is None:
+            return asked.hook.value
+        config = attempt(lambda: seat.oracle.effective_config(asked.tool or ""))  # type: ignore[union-attr] # checked
+        if isinstance(config, Raised):
+            return "unusable override"
+        path = "text check" if config.check_text_content else "structured"
+        signal = attempt(lambda: signal_of(asked.result, config.retry_on_status))
+        named = "unreadable" if isinstance(signal, Raised) else signal.value
+        return f"{named}, {path}, {type(asked.result).__name__}"
+
+    def _keep(self, comparison: Comparison, ours: Did, theirs: Did, where: str) -> None:
+        self._accepted.update(comparison.accepted)
+        for each in comparison.unexplained:
+            self._find(each, ours, theirs, where)
+
+    def _find(self, difference: Difference, ours: Did, theirs: Did, where: str) -> None:
+        what = str(difference)
+        if difference.kind is Kind.METADATA:
+            what = f"{what}: {unlike(ours, theirs)}"
+        elif ours.hook == "load":
+            what = f"{what}: {where}"
+        self._findings.append(Finding(what, where, self.step, said(ours), said(theirs)))
+
+    def _drawn_up_to(self, seat: Seat, asked: Asked, comparison: Comparison) -> int | None:
+        """Give the ceiling (milliseconds) up to which both sides drew; ``None`` without draws."""
+        oracle, tool, request_id = seat.oracle, asked.tool, asked.request_id
+        policy = policy_of(getattr(_outcome(comparison, Side.REFERENCE), "metadata", None))
+        if oracle is None or policy is None or tool is None or request_id is None:
+            return None
+        told = attempt(lambda: (oracle.traits(tool).jitter, oracle.failures(tool, request_id)))
+        if isinstance(told, Raised):  # the hybrid cannot take the name, or the override
+            return None
+        jitter, failures = told
+        if not jitter or not 1 <= failures <= policy.max_retries:
+            return None
+        return None if self._chains.concern(tool, request_id) else policy.ceiling_ms(failures)
+
+    def _note_draws(self, ceiling_ms: int, comparison: Comparison) -> bool:
+        """Keep two draws from one range.
+
+        Returns:
+            Whether a draw of 0 is all that the two differ by, and the candidate may draw it.
+        """
+        drawn = [
+            outcome.delay_ms if isinstance(outcome, Returned) else None
+            for outcome in (
+                _outcome(comparison, Side.REFERENCE),
+                _outcome(comparison, Side.CANDIDATE),
+            )
+        ]
+        ours, theirs = drawn
+        if not (type(ours) is int and type(theirs) is int):
+            return False
+        smallest = 0 if self._may_draw_zero else 1
+        if not all(smallest <= each <= ceiling_ms for each in (ours, theirs)):
+            return False
+        self._draws.add(ceiling_ms, ours, theirs)
+        if (ours and theirs) or ours == theirs:
+            return False
+        kinds = {each.kind for each in comparison.differences}
+        return kinds <= {Kind.RETRY_LOST, Kind.RETRY_EXTRA}
+
+
+def _outcome(comparison: Comparison, side: Side) -> object:
+    observation = comparison.reference if side is Side.REFERENCE else comparison.candidate
+    return None if observation is None else observation.outcome
+
+
+def _refusal(did: Did) -> Raised | None:
+    return None if did.raised is None else Raised(*did.raised)
+
+
+def _same(ours: Did, theirs: Did) -> bool:
+    """Whether two builds did the same, types included."""
+    return driver.content(tuple(ours)) == driver.content(tuple(theirs))
+
+
+def _asked(call: Call, payload: ToolPostInvokePayload) -> Asked:
+    return Asked(Hook.TOOL_POST_INVOKE, call.tool, call.request_id, payload.result, call.trace_id)
+
+
+class LiveHearing(Hearing):
+    """Both sides run here and now, on one payload: the hybrid, and a candidate beside it.
+
+    Args:
+        scenario: The scenario.
+        ledger: Explains differences.
+        draws: Where jittered delays of both sides are kept.
+        may_draw_zero: Whether the candidate may draw a delay of 0.
+        sides: The drivers of the hybrid and of the candidate.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        ledger: Ledger,
+        draws: Draws,
+        *,
+        may_draw_zero: bool,
+        sides: tuple[Driver, Driver],
+    ) -> None:
+        """Begin anew on both sides."""
+        super().__init__(scenario, ledger, draws, may_draw_zero=may_draw_zero)
+        self._hybrid, self._candidate = sides
+        self._candidate.begin_anew(scenario)
+        self._candidate.set_time(self.now_s)
+
+    def wait(self, seconds: float) -> None:
+        """Time passes on both sides."""
+        super().wait(seconds)
+        self._candidate.set_time(self.now_s)
+
+    def load(self, config: PluginConfig) -> Seat:
+        """Load both."""
+        loaded, ours = self._hybrid.load(self.step, config)
+        seat = Seat(config, loaded, self._ledger, self._chains)
+        seat.candidate, theirs = self._candidate.load(self.step, config)
+        self._note(ours, theirs)
+        self._judge_loads(config, seat)
+        return seat
+
+    def call(
+        self,
+        plugin: Seat,
+        call: Call,
+        payload: ToolPostInvokePayload,
+        context: PluginContext,
+        extensions: Extensions | None,
+    ) -> None:
+        """Let both decide on the same payload, and compare."""
+        if plugin.plugin is None or plugin.candidate is None:
+            return
+        rest = (payload, context, extensions)
+        self._note(
+            self._hybrid.call(self.step, plugin.plugin, *rest),
+            self._candidate.call(self.step, plugin.candidate, *rest),
+        )
+        self._judge("call", plugin, _asked(call, payload))
+
+    def fetch(
+        self, plugin: Seat, payload: ResourcePostFetchPayload, context: PluginContext
+    ) -> None:
+        """Let both answer, and compare."""
+        if plugin.plugin is not None and plugin.candidate is not None:
+            self._note(
+                self._hybrid.fetch(self.step, plugin.plugin, payload, context),
+                self._candidate.fetch(self.step, plugin.candidate, payload, context),
+            )
+            super().fetch(plugin, payload, context)
+
+    def policy(self, plugin: Seat, policy: Policy) -> None:
+        """Let both answer, and compare."""
+        if plugin.plugin is not None and plugin.candidate is not None:
+            self._note(
+                self._hybrid.policy(self.step, plugin.plugin, policy),
+                self._candidate.policy(self.step, plugin.candidate, policy),
+            )
+            super().policy(plugin, policy)
+
+    def _note(self, ours: Did, theirs: Did) -> None:
+        self._ours[self.step, ours.hook] = ours
+        self._theirs[self.step, theirs.hook] = theirs
+
+    def _ask_load(self, asked: Scenario) -> Did:
+        config = PluginConfig(name=PLUGIN_NAME, kind="retry_parity", config=build(asked.config))
+        return self._candidate.load(-1, config)[1]
