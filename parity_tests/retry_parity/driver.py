@@ -117,6 +117,8 @@ class Driver:
         # cpex hands extensions to hooks that have room for them.
         hook = inspect.signature(plugin_class.tool_post_invoke)
         self._takes_extensions = len(hook.parameters) > 3  # noqa: PLR2004 - self, payload, context
+        #: What was in the latest result after the build had seen it.
+        self.seen = b""
         self._ran = 0
 
     @property
@@ -152,21 +154,32 @@ class Driver:
             return None, _did(step, "load", None, plugin)
         return plugin, _did(step, "load", None)
 
-    def call(
+    def call(  # noqa: PLR0913, PLR0917 - the facts of one call
         self,
         step: int,
         plugin: Any,
         payload: ToolPostInvokePayload,
         context: PluginContext,
         extensions: Extensions | None,
+        before: bytes | None = None,
     ) -> Did:
-        """Hand a tool result to a plugin object."""
+        """Hand a tool result to a plugin object.
+
+        Args:
+            step: Number of the step.
+            plugin: The plugin object.
+            payload: Tool name and result.
+            context: Carries the request id.
+            extensions: For a hook that takes them.
+            before: What is in the result; ``None`` where nobody has looked.
+        """
         arguments: list[Any] = [payload, context]
         if self._takes_extensions:
             arguments.append(extensions)
-        before = content(payload.result)
+        before = content(payload.result) if before is None else before
         did = self._hook(step, "call", plugin.tool_post_invoke, arguments)
-        return did if content(payload.result) == before else did._replace(mutated=True)
+        self.seen = content(payload.result)
+        return did if self.seen == before else did._replace(mutated=True)
 
     def fetch(
         self,

@@ -366,7 +366,7 @@ class LiveHearing(Hearing):
         rest = (payload, context, extensions)
         self._note(
             self._hybrid.call(self.step, plugin.plugin, *rest),
-            self._candidate.call(self.step, plugin.candidate, *rest),
+            self._candidate.call(self.step, plugin.candidate, *rest, before=self._hybrid.seen),
         )
         self._judge("call", plugin, _asked(call, payload))
 

@@ -6,7 +6,8 @@ Also runs inside other environments: the standard library only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from enum import Enum, auto
+from typing import Any, Final
 
 #: Values that stand for themselves; a subclass does not.
 _SCALARS: Final = frozenset({type(None), bool, int, float, str, bytes})
@@ -24,18 +25,55 @@ def snapshot(value: object) -> object:
     return value
 
 
-def plain(value: object) -> object:
+def plain(value: Any) -> Any:
     """Give a value as scalars, tuples, lists and dicts; what is none of them becomes its name.
 
     Two objects of one class come out alike: what is in them is not looked at, unless it is text.
     """
     kind = type(value)
-    if kind in _SCALARS:
+    form = _form(kind)
+    if form is _Form.SCALAR:
         return value
-    if kind is list or (isinstance(value, Sequence) and not isinstance(value, _TEXTS)):
-        items = [plain(item) for item in value]  # type: ignore[attr-defined] # it is a sequence
-        return tuple(items) if isinstance(value, tuple) else items
-    if kind is dict or isinstance(value, Mapping):
-        return {plain(key): plain(value[key]) for key in value}  # type: ignore[attr-defined,index] # it is a mapping
-    content = repr(value) if isinstance(value, _TEXTS) else None
+    if form is _Form.MAPPING:
+        return {plain(key): plain(value[key]) for key in value}
+    if form is _Form.LIST:
+        return [plain(item) for item in value]
+    if form is _Form.TUPLE:
+        return tuple(plain(item) for item in value)
+    content = repr(value) if form is _Form.TEXT else None
     return ("object", kind.__module__, kind.__qualname__, content)
+
+
+class _Form(Enum):
+    SCALAR = auto()
+    MAPPING = auto()
+    LIST = auto()
+    TUPLE = auto()
+    TEXT = auto()
+    OBJECT = auto()
+
+
+_forms: dict[type, _Form] = {}
+_MOST_FORMS: Final = 1024
+
+
+def _form(kind: type) -> _Form:
+    """Say what values of a class become; asking the abstract classes each time is slow."""
+    form = _forms.get(kind)
+    if form is None:
+        if len(_forms) >= _MOST_FORMS:
+            _forms.clear()
+        form = _forms[kind] = _form_of(kind)
+    return form
+
+
+def _form_of(kind: type) -> _Form:
+    if kind in _SCALARS:
+        return _Form.SCALAR
+    forms = (
+        (_TEXTS, _Form.TEXT),
+        (tuple, _Form.TUPLE),
+        (Mapping, _Form.MAPPING),
+        (Sequence, _Form.LIST),
+    )
+    return next((form for base, form in forms if issubclass(kind, base)), _Form.OBJECT)

@@ -173,18 +173,14 @@ class Campaign:
     def _explore(self, numbers: Iterator[int], limits: Limits, begun: float) -> None:
         """Run batches; the builds work on one while the one before it is judged."""
         left = limits.scenarios
-        waiting: deque[list[tuple[str, Scenario]]] = deque()
+        waiting: deque[list[str]] = deque()
         while True:
             names = [f"{self._seed}:{number}" for number in islice(numbers, _batch(left))]
             left = None if left is None else left - len(names)
             if not names or self._is_over(limits, begun):
                 break
-            batch = [
-                (name, self._subject.scenario(name, with_time=self.outcome.with_time))
-                for name in names
-            ]
-            self._court.send([scenario for _, scenario in batch])
-            waiting.append(batch)
+            self._court.send_named(names, with_time=self.outcome.with_time)
+            waiting.append(names)
             if len(waiting) > self._court.ahead:
                 self._judge_all(waiting.popleft(), begun)
         while waiting:
@@ -199,19 +195,18 @@ class Campaign:
         share = 1 - _REDUCING_SHARE if self._kinds else 1.0
         return time.monotonic() - begun >= limits.seconds * share
 
-    def _judge_all(self, batch: Sequence[tuple[str, Scenario]], begun: float) -> None:
-        for (name, scenario), judgement in zip(batch, self._court.judge(), strict=True):
+    def _judge_all(self, names: Sequence[str], begun: float) -> None:
+        for name, judgement in zip(names, self._court.judge(), strict=True):
             self.outcome.scenarios += 1
             self.outcome.decisions += judgement.decisions
             self.outcome.accepted.update(judgement.accepted)
             self._faults += any(map(is_fault, judgement.findings))
             for finding in judgement.findings:
-                self._note(Sample(name, scenario, finding))
+                self._note(name, finding)
         self.outcome.seconds = time.monotonic() - begun
         self._advance(self.outcome, "exploring")
 
-    def _note(self, sample: Sample) -> None:
-        finding = sample.finding
+    def _note(self, name: str, finding: Finding) -> None:
         self.outcome.divergent[finding.what] += 1
         key = (finding.what, finding.where)
         if key not in self._kinds and len(self._kinds) >= _MOST_KINDS:
@@ -219,7 +214,8 @@ class Campaign:
         kind = self._kinds.setdefault(key, _Kind())
         kind.count += 1
         if len(kind.samples) < _MOST_SAMPLES:
-            kind.samples.append(sample)
+            scenario = self._subject.scenario(name, with_time=self.outcome.with_time)
+            kind.samples.append(Sample(name, scenario, finding))
 
     def _reduce_all(self, end: float) -> None:
         """Reduce samples while there is time, those of the least reduced difference first."""

@@ -46,6 +46,10 @@ class Court(Protocol):
         """Hand over scenarios."""
         ...  # pragma: no cover
 
+    def send_named(self, names: Sequence[str], *, with_time: bool) -> None:
+        """Hand over the scenarios that the subject generates for these seeds."""
+        ...  # pragma: no cover
+
     def judge(self) -> list[Judgement]:
         """Judge the oldest batch, one judgement for each scenario."""
         ...  # pragma: no cover
@@ -76,6 +80,10 @@ class Apart:
         self._sent.append(scenarios)
         for lane in (self._reference, self._candidate):
             lane.send(scenarios)
+
+    def send_named(self, names: Sequence[str], *, with_time: bool) -> None:
+        """Generate scenarios and hand them to both."""
+        self.send([self._subject.scenario(name, with_time=with_time) for name in names])
 
     def judge(self) -> list[Judgement]:
         """Judge the oldest batch."""
@@ -151,10 +159,11 @@ class Together:
 
     def send(self, scenarios: Sequence[Scenario]) -> None:
         """Hand scenarios to one of the interpreters."""
-        if self._pool is None:
-            message = "the court is not open"
-            raise BuildError(message)
-        self._sent.append(self._pool.submit(_judge_batch, list(scenarios)))
+        self._sent.append(self._opened.submit(_judge_batch, list(scenarios)))
+
+    def send_named(self, names: Sequence[str], *, with_time: bool) -> None:
+        """Let one of the interpreters generate scenarios and judge them."""
+        self._sent.append(self._opened.submit(_judge_named, list(names), with_time=with_time))
 
     def judge(self) -> list[Judgement]:
         """Give the oldest batch's judgements."""
@@ -165,6 +174,13 @@ class Together:
             raise BuildError(message) from None
         self._subject.merge_aggregate(aggregate)
         return judgements
+
+    @property
+    def _opened(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            message = "the court is not open"
+            raise BuildError(message)
+        return self._pool
 
     def close(self) -> None:
         """End the interpreters."""
@@ -185,6 +201,10 @@ def _judge_batch(scenarios: Sequence[Scenario]) -> tuple[list[Judgement], object
         _Fork.subject.judge_here(scenario, reference, candidate) for scenario in scenarios
     ]
     return judgements, _Fork.subject.take_aggregate()
+
+
+def _judge_named(names: Sequence[str], *, with_time: bool) -> tuple[list[Judgement], object]:
+    return _judge_batch([_Fork.subject.scenario(name, with_time=with_time) for name in names])
 
 
 def is_fault(finding: Finding) -> bool:
