@@ -18,8 +18,19 @@ OLD_CPEX_NEEDS := "mcp==1.30.0"
 export UV_PYTHON_DOWNLOADS := never
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help setup demo test test-rust test-python test-published test-old-cpex bench check \
-	format lint types rehearse-deletion generated clean
+# The published hybrid, its framework and what both need, as its lock files have them.
+PUBLISHED := pypi:cpex-retry-with-backoff==0.3.1
+LOCKED = --cpex $(1) --constraints parity_tests/published/requirements-cpex-$(1).txt
+# Every cpex 0.1.x: each hands plugins a dict of its own make.
+CPEX_VERSIONS := 0.1.0 0.1.1 0.1.2 0.1.3 0.1.4
+COMPARE = $(BIN)/retry-parity compare --seed ci --scenarios $(SCENARIOS)
+SCENARIOS ?= 2500
+CARGO_MUTANTS := target/tools/bin/cargo-mutants
+CARGO_MUTANTS_VERSION := 27.1.0
+export RETRY_PARITY_CACHE ?= $(CURDIR)/.venvs/compared
+
+.PHONY: help setup demo test test-rust test-python test-published test-old-cpex test-three-way \
+	nightly detection bench check format lint types rehearse-deletion generated clean
 
 help: ## Show the commands.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 20
@@ -42,7 +53,7 @@ else
 	@.venvs/cpex-$(CPEX)/bin/retry-parity run $(CORPUS)
 endif
 
-test: test-rust test-python test-old-cpex test-published ## Run every test.
+test: test-rust test-python test-old-cpex test-published test-three-way ## Run every test.
 
 test-rust: ## Test the core.
 	@if cargo nextest --version >/dev/null 2>&1; \
@@ -63,6 +74,27 @@ test-old-cpex: .venvs/cpex-0.1.2 ## The same with the cpex whose CopyOnWriteDict
 
 test-published: setup ## The 60 cases against the published hybrid.
 	@$(BIN)/python parity_tests/published/run.py
+
+# Published and hybrid: no difference at all. Hybrid, or published, and core: the ledger only.
+test-three-way: setup ## The published hybrid, ours, and the core, each against the others.
+	@$(COMPARE) $(PUBLISHED) legacy --strict $(call LOCKED,0.1.2)
+	@$(COMPARE) $(PUBLISHED) legacy --strict $(call LOCKED,0.1.4)
+	@$(COMPARE) $(PUBLISHED) rust $(call LOCKED,0.1.2)
+	@$(COMPARE) $(PUBLISHED) rust $(call LOCKED,0.1.4)
+	@for version in $(CPEX_VERSIONS); do $(COMPARE) legacy rust --cpex $$version || exit; done
+
+# Hours: a million decisions of each pair, then the Hypothesis suites with a million examples each.
+nightly: ## Look for a difference for hours, elsewhere each time.
+	@$(MAKE) --no-print-directory test-three-way SCENARIOS=100000 \
+	  COMPARE='$(BIN)/retry-parity compare --scenarios $$(SCENARIOS)'
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n auto parity_tests/tests
+
+$(CARGO_MUTANTS):
+	@cargo install --locked --quiet --root target/tools cargo-mutants@$(CARGO_MUTANTS_VERSION)
+
+# Some 40 minutes on two cores.
+detection: setup $(CARGO_MUTANTS) ## Measure which faults the parity suite finds, and its false alarms.
+	@$(BIN)/python -m retry_parity.detection --cargo-mutants $(CURDIR)/$(CARGO_MUTANTS)
 
 bench: ## Measure the core: one call at 10 to 1,000,000 live chains.
 	@cargo bench --locked -p retry-benches

@@ -3,21 +3,23 @@
 
 The published package and this repository's never share an environment: the suite is told apart
 from what it tests. Needs uv, cargo, 64-bit Linux, and the network when the environment or the clock
-library has to be built. Uses the standard library only, so that any Python >= 3.11 can start it::
+library has to be built. Started by the environment that `make setup` makes::
 
-    python parity_tests/published/run.py [--cpex 0.1.2] [FOLDER] [-- PYTEST ARGUMENTS]
+    .venv/bin/python parity_tests/published/run.py [--cpex 0.1.2] [FOLDER] [-- PYTEST ARGUMENTS]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from retry_parity.differential.builds import BuildError
+from retry_parity.differential.clock import NoClockError, clock_library
+from retry_parity.differential.environments import find_uv, run_uv
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -25,11 +27,6 @@ SUITE = ROOT / "python_shim" / "tests" / "behaviour"
 CPEX_VERSIONS = ("0.1.4", "0.1.2")  # the newest, and the last whose copy-on-write dict is lazy
 STAMP = "installed.txt"
 NOT_RUN = 2
-_LONGEST_REASON = 400
-
-
-class CannotRunError(Exception):
-    """The suite cannot be run here; the message is one line and says what to do."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,8 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     folder: Path = options.folder or _default_folder(options.cpex)
     try:
         python = prepare(folder, HERE / f"requirements-cpex-{options.cpex}.txt")
-        library = build_clock()
-    except CannotRunError as error:
+        library = clock_library()
+    except (BuildError, NoClockError) as error:
         sys.stderr.write(f"published: {error}\n")
         return NOT_RUN
     return run_suite(python, library, options.pytest)
@@ -49,7 +46,7 @@ def prepare(folder: Path, requirements: Path) -> Path:
     """Give the Python of an environment with exactly these requirements, made anew if it differs.
 
     Raises:
-        CannotRunError: There is no uv, or it cannot make the environment.
+        BuildError: There is no uv, or it cannot make the environment.
     """
     python = folder / "bin" / "python"
     stamp = folder / STAMP
@@ -57,37 +54,12 @@ def prepare(folder: Path, requirements: Path) -> Path:
     wanted += requirements.read_text(encoding="utf-8")
     if python.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return python
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-    if uv is None:
-        message = "uv is not installed; install it from PyPI (pip install uv) and run again"
-        raise CannotRunError(message)
-    _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)])
-    _run([uv, "pip", "sync", "--quiet", "--python", str(python), str(requirements)])
+    uv = find_uv()
+    run_uv(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
+    run_uv(uv, "pip", "sync", "--quiet", "--python", str(python), str(requirements))
     # Last, so that an environment that was left half made is not taken for a whole one.
     stamp.write_text(wanted, encoding="utf-8")
     return python
-
-
-def build_clock() -> Path:
-    """Build the clock library and give its path.
-
-    Raises:
-        CannotRunError: This is no Linux, there is no cargo, or the build fails.
-    """
-    if not sys.platform.startswith("linux"):
-        message = "the clock library is preloaded into the interpreter, which needs Linux"
-        raise CannotRunError(message)
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        message = "cargo is not installed; install Rust (https://rustup.rs) and run again"
-        raise CannotRunError(message)
-    command = [cargo, "build", "--quiet", "--package", "retry-clock", "--message-format=json"]
-    for line in _run(command).splitlines():
-        message = json.loads(line)
-        if message.get("target", {}).get("name") == "retry_clock" and message.get("filenames"):
-            return Path(message["filenames"][0])
-    message = "cargo built retry-clock but did not say where"
-    raise CannotRunError(message)
 
 
 def run_suite(python: Path, library: Path, extra: list[str]) -> int:
@@ -133,19 +105,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments[:end])
     options.pytest = arguments[end + 1 :]
     return options
-
-
-def _run(command: list[str]) -> str:
-    """Run a command and give what it prints; what it says when it fails becomes one line."""
-    try:
-        finished = subprocess.run(  # noqa: S603 - our own commands
-            command, cwd=ROOT, check=True, text=True, capture_output=True
-        )
-    except subprocess.CalledProcessError as error:
-        reason = " ".join(error.stderr.split())[:_LONGEST_REASON] or "it gave no reason"
-        message = f"{Path(command[0]).name} {command[1]} failed; is there a network? {reason}"
-        raise CannotRunError(message) from error
-    return finished.stdout
 
 
 if __name__ == "__main__":

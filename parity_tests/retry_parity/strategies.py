@@ -126,6 +126,26 @@ def scenario(source: Source) -> Scenario:
     return Scenario(config, ceiling, tuple(steps))
 
 
+def jittered(made: Scenario) -> Scenario:
+    """Give a scenario with jitter on, for the base and for every tool."""
+    config = made.config
+    if not isinstance(config, tuple) or config[0] not in _MAPS:
+        return made
+    settings = {**dict(config[1]), "jitter": True}
+    overrides = settings.get("tool_overrides")
+    if isinstance(overrides, tuple) and overrides[0] in _MAPS:
+        settings["tool_overrides"] = mapping(
+            {tool: _with_jitter(override) for tool, override in overrides[1]}, overrides[0]
+        )
+    return replace(made, config=mapping(settings, config[0]))
+
+
+def _with_jitter(override: Recipe) -> Recipe:
+    if not isinstance(override, tuple) or override[0] not in _MAPS:
+        return override
+    return mapping({**dict(override[1]), "jitter": True}, override[0])
+
+
 def _again(source: Source, last: Call, *, calm: bool) -> Call:
     """The same call again: with the same result, another one, or one that costs the hybrid."""
     answer = last.result
@@ -211,8 +231,8 @@ def _valid_settings(source: Source, settings: dict[Recipe, Recipe]) -> None:
         settings["max_backoff_ms"] = source.pick((50, 5000, 1, 2**64 - 1))
     if source.one_in(3):
         settings["retry_on_status"] = source.pick(_STATUSES)
-    if source.one_in(3):
-        settings["check_text_content"] = source.pick((True, False))
+    if source.one_in(2):
+        settings["check_text_content"] = source.pick((True, True, False))
     if source.one_in(30):
         settings["no_such_setting"] = 1
 
@@ -317,6 +337,8 @@ def result(source: Source, *, calm: bool = False) -> Recipe:
     """
     if source.one_in(40):
         return source.pick((None, 5, "x", sequence([]), ("thing",)))
+    if source.one_in(4):
+        return _only_text(source)
     fields: dict[Recipe, Recipe] = {}
     if not source.one_in(12):
         fields["content"] = content(source, calm=calm)
@@ -326,6 +348,20 @@ def result(source: Source, *, calm: bool = False) -> Recipe:
         )
     if not source.one_in(12):
         fields["structuredContent"] = structured(source, calm=calm)
+    return mapping(fields, _container(source))
+
+
+def _only_text(source: Source) -> Recipe:
+    """A result whose one signal, if any, is in a text: all that is odd stands beside a signal."""
+    signal = source.pick(('"status_code": 503', '"isError": true', '"status_code": 404'))
+    beside = f"{source.pick(_KEYS)}: {source.pick(_VALUES)}"
+    pairs = source.pick(((signal, beside), (beside, signal), (signal,), (beside,)))
+    space = source.pick(("", " ", "\n", "\t\r"))
+    item = mapping({"type": "text", "text": f"{space}{{{', '.join(pairs)}{space}}}{space}"})
+    others = (mapping({"type": "text", "text": "ok"}),) if source.one_in(3) else ()
+    fields: dict[Recipe, Recipe] = {"content": sequence([*others, item])}
+    if source.one_in(3):
+        fields |= {"isError": False, "structuredContent": None}
     return mapping(fields, _container(source))
 
 
@@ -387,12 +423,18 @@ def _odd_text(source: Source) -> Recipe:
 
 _KEYS: Final = (
     '"isError"', '"status_code"', '"message"', '"\\u0069sError"', '"status\\u005fcode"',
-    '"is\\nError"', '"isError\\u0000"', "isError", "'isError'",
+    '"status\\u005Fcode"', '"is\\nError"', '"isError\\u0000"', '"\\ud83d\\ude00"', '"isErro"',
+    '"isError "', '"status_codes"', '""', "isError", "'isError'",
 )  # fmt: skip
 _VALUES: Final = (
-    "true", "503", "404", "false", "null", "503.0", "5e2", '"503"', "-0", "NaN", "-Infinity",
-    "1e999", "99999999999", '{"isError": true}', '[1, [2, {"x": []}]]', '"\\ud800"', '"\ud800"',
-    '"é"', "True", "01", "--1", "1.", ".5", '"\t"', '"\\x"', '"\\u12g4"', "+1", "nan", "[1,]",
+    "true", "503", "404", "false", "null", "503.0", "5e2", "5E+2", "503e0", '"503"', "-0", "0",
+    "-503", "1.25e-3", "NaN", "Infinity", "-Infinity", "1e999", "99999999999", "2147483648",
+    '{"isError": true}', '{"status_code": 503}', "{}", "[]", '[1, [2, {"x": []}]]',
+    '{"a": {"b": [true, false, null, "}"]}}', '"\\ud800"', '"\ud800"', '"é"', '"\\u00e9\\/\\b"',
+    '"a\\\\"', '"\\""', '"}"', "True", "01", "-", "--1", "1.", ".5", "1e", "1e+", '"\t"', '"\\x"',
+    '"\\u12g4"', '"\\u12', '"', "+1", "nan", "Inf", "-NaN", "tru", "nul", "[1,]", "[,1]", "[1 2]",
+    '{"a" 1}', '{"a": }', "{,}", '{"a": 1,}', "{1: 2}", "[", "{", "]", "}", "1 1", "\x00",
+    "\ufeff1", "\xa01",
 )  # fmt: skip
 _PLAIN_TEXTS: Final = (
     "ok", "", "HTTP 503", "isError", "null", "503", "[]", "{}", "{", '{"isError": true',

@@ -16,7 +16,7 @@ from retry_parity.jitter import Draws
 from retry_parity.ledger import shipped_ledger
 from retry_parity.shrinking import simpler
 from retry_parity.source import Seeded
-from retry_parity.strategies import Scenario, Wait, scenario
+from retry_parity.strategies import Scenario, Wait, jittered, scenario
 from retry_parity.wording import setting, told
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ class RetrySubject:
     #: The only reference that `judge_here` takes.
     local_reference = "legacy"
 
-    def __init__(self) -> None:
-        """Start with nothing compared."""
+    def __init__(self, *, always_jitter: bool = False) -> None:
+        """Start with nothing compared; ``always_jitter`` turns jitter on in every scenario."""
+        self._always_jitter = always_jitter
         self.packages: Mapping[str, str] = {_PACKAGE: folder_of(_PACKAGE)}
         self._may_draw_zero = False
         self._draws = Draws()
@@ -64,6 +65,8 @@ class RetrySubject:
     def scenario(self, seed: str, *, with_time: bool) -> Scenario:
         """Generate a scenario; without time, nothing in it waits."""
         made = scenario(Seeded(seed))
+        if self._always_jitter:
+            made = jittered(made)
         if with_time:
             return made
         steps = tuple(step for step in made.steps if not isinstance(step, Wait))
