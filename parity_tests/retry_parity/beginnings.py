@@ -55,6 +55,8 @@ class Beginnings:
         outcome, answer = view.reference.outcome, view.answer
         retried = isinstance(outcome, Raised) or outcome.retries
         retried = retried or (answer is not None and answer.retries)
+        # A jittered failure may have been counted although its draw of 0 asks for no retry.
+        retried = retried or (view.pair is not None and view.traits.jitter)
         if view.pair is None or not (retried or self._met or self._missed):
             return False
         key = _Key(view.pair.joined, view.traits.text_path)

@@ -93,6 +93,11 @@ class Chains:
         pair = Pair(tool, request_id)
         return pair.ambiguous or pair in self._drifted
 
+    def differ(self, tool: str, request_id: str) -> bool:
+        """Whether the two counts of a chain may differ."""
+        pair = Pair(tool, request_id)
+        return pair in self._drifted or self.shares_key(pair)
+
     def candidate_failures(self, pair: Pair, now_s: float) -> int | None:
         """Give the count the candidate must hold; ``None`` where it is the reference's."""
         if self.shares_key(pair):

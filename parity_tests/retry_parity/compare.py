@@ -17,6 +17,10 @@ from retry_parity.observation import Observation, Raised, Returned, Side
 #: False for every delay where the tool's jitter is off.
 LegalDraw: TypeAlias = Callable[[Side, int], bool]
 
+#: Metadata the current gateway reads; only a candidate with a trace id at hand adds it.
+TRACE_KEY: Final = "retry_with_backoff"
+_TRACED_DELAY: Final = "retry_delay_ms"
+
 _SEPARATOR: Final = "+"
 
 #: Scalars that equal themselves; a float may be NaN.
@@ -94,14 +98,14 @@ def compare(
     if isinstance(ours, Raised) or isinstance(theirs, Raised):
         return _compare_errors(ours, theirs)
     found = list(_compare_delays(ours, theirs, legal_draw))
-    if not same_plain(ours.metadata, theirs.metadata):
+    if not same_plain(_without_delay(ours), _without_delay(theirs)):
         found.append(Difference(Kind.METADATA))
     found.extend(
         Difference(Kind.RESULT, name)
         for name in sorted(ours.rest.keys() | theirs.rest.keys())
         if not same_plain(ours.rest.get(name, _NEUTRAL), theirs.rest.get(name, _NEUTRAL))
     )
-    if candidate.internal_errors:
+    if candidate.internal_errors and not reference.internal_errors:
         found.append(Difference(Kind.INTERNAL_ERROR))
     return tuple(found)
 
@@ -129,6 +133,18 @@ def same_plain(left: object, right: object) -> bool:
     if type(left) is not type(right):
         return False
     return bool(left == right) or (left != left and right != right)  # noqa: PLR0124 - NaN
+
+
+def _without_delay(answer: Returned) -> object:
+    """Give the metadata without a delay that repeats the answer's own, which is compared itself."""
+    metadata = answer.metadata
+    metrics = metadata.get(TRACE_KEY) if isinstance(metadata, Mapping) else None
+    if not isinstance(metadata, Mapping) or not isinstance(metrics, Mapping):
+        return metadata
+    if not same_plain(metrics.get(_TRACED_DELAY, _NEUTRAL), answer.delay_ms):
+        return metadata
+    rest = {key: value for key, value in metrics.items() if key != _TRACED_DELAY}
+    return {**metadata, TRACE_KEY: rest}
 
 
 def _compare_errors(ours: Returned | Raised, theirs: Returned | Raised) -> tuple[Difference, ...]:

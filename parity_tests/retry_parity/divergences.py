@@ -15,11 +15,21 @@ _HEAD: Final = """\
 # Where the Rust core differs from the hybrid
 
 Each difference below is accepted for its reason. Every other difference is a divergence and fails a
-comparison. An entry past its review date still explains; every run and the log say that it is due.
+comparison. Continuous integration fails on an entry that a full run never meets, that explains an
+injected fault too, or that is past its review date; in a gateway an entry past its date still
+explains, and the log says that it is due.
 
 | id | the hybrid | the Rust core | seen in | review by |
 |---|---|---|---|---|
 """
+
+#: The module of each scope's predicates.
+_MODULES: Final = {
+    Scope.DECISION: "predicates",
+    Scope.LOAD: "load_predicates",
+    Scope.POLICY: "policy_predicates",
+    Scope.PROCESS: "process_probes",
+}
 
 
 def document(ledger: Ledger) -> str:
@@ -33,15 +43,16 @@ def document(ledger: Ledger) -> str:
 
 
 def _section(entry: Entry) -> str:
-    covers = ", ".join(f"`{kind}`" for kind in sorted(entry.covers)) or "no single decision"
-    module = "load_predicates" if entry.scope is Scope.LOAD else "predicates"
+    module = _MODULES[entry.scope]
+    covers = ", ".join(f"`{kind}`" for kind in sorted(entry.covers)) or "no answer"
+    verb = "Shown" if entry.scope is Scope.PROCESS else "Recognised"
     return (
         f"\n## {entry.id}\n\n"
         f"Accepted because {entry.reason}.\n\n"
         f"| smallest case | {entry.example.given} |\n|---|---|\n"
         f"| the hybrid | {entry.example.reference} |\n"
         f"| the Rust core | {entry.example.candidate} |\n\n"
-        f"Explains: {covers}. Recognised by `{entry.predicate}` in `retry_parity/{module}.py`.\n"
+        f"Explains: {covers}. {verb} by `{entry.predicate}` in `retry_parity/{module}.py`.\n"
     )
 
 

@@ -19,7 +19,6 @@ from retry_parity.observation import (
     Raised,
     Returned,
     Side,
-    attempt,
     raised,
     returned,
 )
@@ -149,7 +148,7 @@ class Driver:
 
     def load(self, step: int, config: PluginConfig) -> tuple[Any, Did]:
         """Build a plugin object; ``None`` for one whose config is refused."""
-        plugin = attempt(lambda: self.plugin_class(config))
+        plugin = _attempt(lambda: self.plugin_class(config))
         if isinstance(plugin, Raised):
             return None, _did(step, "load", None, plugin)
         return plugin, _did(step, "load", None)
@@ -197,7 +196,7 @@ class Driver:
         ask = getattr(plugin, "to_rust_native_policy", None)
         if ask is None:
             return _did(step, "policy", "the plugin has no to_rust_native_policy")
-        answer = attempt(lambda: ask(policy.tool, policy.ceiling))
+        answer = _attempt(lambda: _frozen(ask(policy.tool, policy.ceiling)))
         if isinstance(answer, Raised):
             return _did(step, "policy", None, answer)
         return _did(step, "policy", answer)
@@ -223,6 +222,8 @@ class Driver:
         try:
             # An answer is taken apart here, because an odd one can raise when it is read.
             outcome = returned(finish(hook(*arguments)))
+            # And made plain at once: the build may change it in a later step.
+            answer = _frozen((outcome.delay_ms, outcome.metadata, dict(outcome.rest)))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a panic is a BaseException
@@ -231,7 +232,6 @@ class Driver:
         cause = last() if errors and last else None
         if isinstance(outcome, Raised):
             return _did(step, name, None, outcome, errors, cause)
-        answer = (outcome.delay_ms, outcome.metadata, dict(outcome.rest))
         return _did(step, name, answer, None, errors, cause)
 
     def _found(self, name: str) -> Callable[..., Any] | None:
@@ -305,6 +305,21 @@ class _Recorder(Walk[Any]):
 
     def policy(self, plugin: Any, policy: Policy) -> None:
         self.did.append(self._driver.policy(self.step, plugin, policy))
+
+
+def _attempt(make: Callable[[], Any]) -> Any:
+    """Call something that is no hook; a build that would end the process has raised, no more."""
+    try:
+        return make()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a panic is a BaseException
+        return raised(error)
+
+
+def _frozen(answer: object) -> Any:
+    """Copy an answer as plain data."""
+    return marshal.loads(content(answer))  # noqa: S302 - written a moment ago
 
 
 def content(value: object) -> bytes:

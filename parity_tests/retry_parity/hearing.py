@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cpex.framework import PluginConfig
 
 from retry_parity import driver
-from retry_parity.chains import Chains
+from retry_parity.chains import Chains, Count
 from retry_parity.compare import Difference, Kind, compare
 from retry_parity.differential.subject import Finding, Judgement
 from retry_parity.judging import Judge
@@ -39,6 +40,19 @@ if TYPE_CHECKING:
     from retry_parity.ledger import Ledger
 
 _START_S: Final = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Families:
+    """Which of the two builds draw and count as the hybrid does.
+
+    Attributes:
+        hybrid_reference: The reference is the hybrid, so that the hybrid's counts are its counts.
+        zero_drawn: The candidate may draw a delay of 0, as the hybrid does (ledger: jitter-zero).
+    """
+
+    hybrid_reference: bool = True
+    zero_drawn: bool = False
 
 
 class Seat:
@@ -70,7 +84,7 @@ class Hearing(Walk[Seat]):
         scenario: The scenario.
         ledger: Explains differences.
         draws: Where jittered delays of both sides are kept.
-        may_draw_zero: Whether the candidate may draw a delay of 0, as the hybrid does.
+        families: Which builds draw and count as the hybrid does.
         ours: What the reference did.
         theirs: What the candidate did.
         ask: Runs another scenario on the candidate.
@@ -82,7 +96,7 @@ class Hearing(Walk[Seat]):
         ledger: Ledger,
         draws: Draws,
         *,
-        may_draw_zero: bool,
+        families: Families,
         ours: Sequence[Did] = (),
         theirs: Sequence[Did] = (),
         ask: Callable[[Scenario], bytes] | None = None,
@@ -91,7 +105,8 @@ class Hearing(Walk[Seat]):
         super().__init__(scenario, _START_S)
         self._ledger = ledger
         self._draws = draws
-        self._may_draw_zero = may_draw_zero
+        self._families = families
+        self._own: dict[tuple[object, object], Count] = {}
         self._ours = {(did.step, did.hook): did for did in ours}
         self._theirs = {(did.step, did.hook): did for did in theirs}
         self._ask = ask
@@ -185,6 +200,7 @@ class Hearing(Walk[Seat]):
         if ours is None or theirs is None:
             return  # a load that only one side refused is a finding of its own
         self._decisions += 1
+        own_count = self._own_count(asked, ours)
         if _same(ours, theirs) and not self._chains.concern(asked.tool, asked.request_id):
             return
         extra = tuple(
@@ -201,6 +217,8 @@ class Hearing(Walk[Seat]):
                 self._find(each, ours, theirs, "")
             return
         comparison = seat.judge.decision(asked, reference, candidate, extra)
+        if not self._families.hybrid_reference:
+            comparison = self._by_own_count(seat, asked, comparison, own_count)
         ceiling_ms = self._drawn_up_to(seat, asked, comparison)
         if ceiling_ms and self._note_draws(ceiling_ms, comparison):
             return
@@ -266,7 +284,37 @@ class Hearing(Walk[Seat]):
         jitter, failures = told
         if not jitter or not 1 <= failures <= policy.max_retries:
             return None
-        return None if self._chains.concern(tool, request_id) else policy.ceiling_ms(failures)
+        return None if self._chains.differ(tool, request_id) else policy.ceiling_ms(failures)
+
+    def _own_count(self, asked: Asked, ours: Did) -> int:
+        """Count the reference's failures of a chain by its answers; 0 where it says no retry.
+
+        A reference that is not the hybrid may count what the hybrid does not: a name that it
+        cannot encode, a call in which it raises.
+        """
+        key = (asked.tool, asked.request_id)
+        count = self._own.get(key, Count(0, 0.0)).at(self.now_s)
+        if isinstance(ours.answer, tuple):  # an exception changes nothing
+            delay_ms = ours.answer[0]
+            count = count + 1 if isinstance(delay_ms, int) and delay_ms > 0 else 0
+            self._own[key] = Count(count, self.now_s)
+        return count
+
+    @staticmethod
+    def _by_own_count(seat: Seat, asked: Asked, comparison: Comparison, count: int) -> Comparison:
+        """Take two draws for legal that are so by the reference's own count of the chain."""
+        ours, theirs = _outcome(comparison, Side.REFERENCE), _outcome(comparison, Side.CANDIDATE)
+        policy = policy_of(getattr(ours, "metadata", None))
+        kinds = {each.kind for each in comparison.unexplained}
+        if kinds != {Kind.DELAY} or policy is None or seat.oracle is None:
+            return comparison
+        oracle = seat.oracle
+        traits = attempt(lambda: oracle.traits(asked.tool or ""))
+        delays = [getattr(outcome, "delay_ms", None) for outcome in (ours, theirs)]
+        legal = all(type(each) is int and 1 <= each <= policy.ceiling_ms(count) for each in delays)
+        if isinstance(traits, Raised) or not traits.jitter or not legal:
+            return comparison
+        return replace(comparison, unexplained=())
 
     def _note_draws(self, ceiling_ms: int, comparison: Comparison) -> bool:
         """Keep two draws from one range.
@@ -284,7 +332,7 @@ class Hearing(Walk[Seat]):
         ours, theirs = drawn
         if not (type(ours) is int and type(theirs) is int):
             return False
-        smallest = 0 if self._may_draw_zero else 1
+        smallest = 0 if self._families.zero_drawn else 1
         if not all(smallest <= each <= ceiling_ms for each in (ours, theirs)):
             return False
         self._draws.add(ceiling_ms, ours, theirs)
@@ -319,7 +367,7 @@ class LiveHearing(Hearing):
         scenario: The scenario.
         ledger: Explains differences.
         draws: Where jittered delays of both sides are kept.
-        may_draw_zero: Whether the candidate may draw a delay of 0.
+        families: Which builds draw and count as the hybrid does.
         sides: The drivers of the hybrid and of the candidate.
     """
 
@@ -329,11 +377,11 @@ class LiveHearing(Hearing):
         ledger: Ledger,
         draws: Draws,
         *,
-        may_draw_zero: bool,
+        families: Families,
         sides: tuple[Driver, Driver],
     ) -> None:
         """Begin anew on both sides."""
-        super().__init__(scenario, ledger, draws, may_draw_zero=may_draw_zero)
+        super().__init__(scenario, ledger, draws, families=families)
         self._hybrid, self._candidate = sides
         self._candidate.begin_anew(scenario)
         self._candidate.set_time(self.now_s)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from retry_parity.compare import Difference, Kind
@@ -24,6 +25,7 @@ from retry_parity.predicates import (
     DECISION_PREDICATES,
     follows_its_own_count,
 )
+from retry_parity.process_probes import PROCESS_PROBES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,8 +49,28 @@ class Scope(StrEnum):
     PROCESS = "process"
 
 
-#: Where a scope's predicates are; those of all other scopes look at decisions.
-_PREDICATES: Final = {Scope.LOAD: LOAD_PREDICATES, Scope.POLICY: POLICY_PREDICATES}
+#: What recognises the entries of a scope, by name.
+_PREDICATES: Final[Mapping[Scope, Mapping[str, object]]] = MappingProxyType(
+    {
+        Scope.DECISION: DECISION_PREDICATES,
+        Scope.LOAD: LOAD_PREDICATES,
+        Scope.POLICY: POLICY_PREDICATES,
+        Scope.PROCESS: PROCESS_PROBES,
+    }
+)
+
+_LOAD_KINDS: Final = frozenset({Kind.LOAD_ONLY_BY_CANDIDATE, Kind.LOAD_ONLY_BY_REFERENCE})
+
+#: The kinds of difference that can be seen in a scope. An entry covers some of them; what is seen
+#: over a process's life is no difference of two answers.
+_KINDS: Final[Mapping[Scope, frozenset[Kind]]] = MappingProxyType(
+    {
+        Scope.DECISION: frozenset(Kind) - _LOAD_KINDS - {Kind.POLICY},
+        Scope.LOAD: _LOAD_KINDS | {Kind.RAISED_DIFFERENTLY},
+        Scope.POLICY: frozenset({Kind.POLICY}),
+        Scope.PROCESS: frozenset(),
+    }
+)
 
 
 class LedgerError(ValueError):
@@ -80,7 +102,8 @@ class Entry:
         candidate: What the core does.
         reason: Why that is accepted.
         review_by: Day by which somebody looks at it again; past it, it explains and is reported.
-        predicate: Name of the function that recognises it.
+        predicate: Name of the function that recognises it; for scope ``process``, of the probe
+            that shows it.
         scope: Where it can be seen.
         covers: Kinds of difference it may explain.
         desynchronises: Whether the two sides may count the chain differently afterwards; what
@@ -199,6 +222,15 @@ def overdue_line(entry: Entry) -> str:
     return f"{entry.id} is past its review date {entry.review_by}; it still explains"
 
 
+def review_line(entry: Entry) -> str:
+    """Say what to do about an entry that is past its review date."""
+    return (
+        f"ledger entry '{entry.id}': its review was due on {entry.review_by}. Look whether the "
+        f"difference is still wanted: then set a later review_by in {_FILE}; if not, remove the "
+        "entry and let the core do as the hybrid does"
+    )
+
+
 def parse_ledger(text: str) -> Ledger:
     """Read a ledger.
 
@@ -237,15 +269,24 @@ def _parse_entry(position: int, row: Mapping[str, object]) -> Entry:
     if not isinstance(covers, list):
         raise _wrong(name, "covers", covers, "a list of kinds")
     kinds = frozenset(_member(name, "covers", kind, Kind) for kind in covers)
+    seen = _KINDS[scope]
+    if not kinds <= seen or bool(kinds) != bool(seen):
+        allowed = f"some of {', '.join(sorted(seen))}" if seen else "nothing"
+        raise _wrong(name, "covers", covers, f"{allowed} in scope {scope}")
     desynchronises = fields.pop("desynchronises", False)
-    if not isinstance(desynchronises, bool):
-        raise _wrong(name, "desynchronises", desynchronises, "true or false")
+    if not isinstance(desynchronises, bool) or (desynchronises and scope is not Scope.DECISION):
+        allowed = "true or false, and true in scope decision only"
+        raise _wrong(name, "desynchronises", desynchronises, allowed)
     example = fields.pop("example", None)
     if not isinstance(example, dict) or set(example) != {"given", "reference", "candidate"}:
         raise _wrong(name, "example", example, "a table of given, reference and candidate")
     if fields:
         raise _wrong(name, next(iter(fields)), fields, "no such field")
-    known: Mapping[str, object] = _PREDICATES.get(scope, DECISION_PREDICATES)
+    if example["reference"] == example["candidate"]:
+        raise _wrong(
+            name, "example.candidate", example["candidate"], "another than the reference's"
+        )
+    known = _PREDICATES[scope]
     if texts["predicate"] not in known:
         raise _wrong(name, "predicate", texts["predicate"], f"one of {', '.join(known)}")
     return Entry(

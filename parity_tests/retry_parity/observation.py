@@ -136,7 +136,7 @@ _FAMILIES: Final = (
 def raised(error: BaseException) -> Raised:
     """Take an exception apart; one that cannot even be read yields what it has."""
     try:
-        message = str(error)
+        message = str.__str__(str(error))  # of a subclass, it may have any method
         attributes = {
             name: value
             for name, value in vars(error).items()

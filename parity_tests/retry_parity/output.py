@@ -29,10 +29,15 @@ def check_json_target(target: str | None) -> None:
     """Refuse a JSON file before the work is done rather than afterwards.
 
     Raises:
-        OutputError: Its folder does not exist.
+        OutputError: Its folder does not exist, or it is a folder.
     """
-    if target not in (None, STDOUT) and not Path(target).absolute().parent.is_dir():
+    if target is None or target == STDOUT:
+        return
+    if not Path(target).absolute().parent.is_dir():
         message = f"{target}: its folder does not exist"
+        raise OutputError(message)
+    if Path(target).is_dir():
+        message = f"{target}: it is a folder, a file is allowed"
         raise OutputError(message)
 
 

@@ -28,20 +28,38 @@ def snapshot(value: object) -> object:
 def plain(value: Any) -> Any:
     """Give a value as scalars, tuples, lists and dicts; what is none of them becomes its name.
 
-    Two objects of one class come out alike: what is in them is not looked at, unless it is text.
+    Two objects of one class come out alike: what is in them is not looked at, unless it is text. A
+    container inside itself, or too far inside others, becomes a name as well.
     """
+    return _plain(value, ())
+
+
+def _plain(value: Any, around: tuple[int, ...]) -> Any:
     kind = type(value)
     form = _form(kind)
     if form is _Form.SCALAR:
         return value
+    if form in _CONTAINERS:
+        if id(value) in around or len(around) >= _DEEPEST:
+            return ("inside itself" if id(value) in around else "too deep",)
+        around = (*around, id(value))
     if form is _Form.MAPPING:
-        return {plain(key): plain(value[key]) for key in value}
+        return {_key(_plain(key, around)): _plain(value[key], around) for key in value}
     if form is _Form.LIST:
-        return [plain(item) for item in value]
+        return [_plain(item, around) for item in value]
     if form is _Form.TUPLE:
-        return tuple(plain(item) for item in value)
+        return tuple(_plain(item, around) for item in value)
     content = repr(value) if form is _Form.TEXT else None
     return ("object", kind.__module__, kind.__qualname__, content)
+
+
+def _key(key: Any) -> Any:
+    """Give a plain value that can be a key."""
+    try:
+        hash(key)
+    except TypeError:
+        return ("key", repr(key))
+    return key
 
 
 class _Form(Enum):
@@ -53,6 +71,8 @@ class _Form(Enum):
     OBJECT = auto()
 
 
+_CONTAINERS: Final = frozenset({_Form.MAPPING, _Form.LIST, _Form.TUPLE})
+_DEEPEST: Final = 100
 _forms: dict[type, _Form] = {}
 _MOST_FORMS: Final = 1024
 

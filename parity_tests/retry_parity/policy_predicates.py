@@ -39,7 +39,8 @@ PolicyPredicate: TypeAlias = Callable[[PolicyCase], bool]
 def clamped_number(case: PolicyCase) -> bool:
     """Hold when the override's retries are a number, but no integer, that was clamped at load.
 
-    The candidate's policy must be the tool's settings in force, with as many retries as allowed.
+    The candidate's policy must be the tool's settings in force, with as many retries as allowed;
+    none where text content is checked.
     """
     if not isinstance(case.ours, Raised) or not case.ours.is_a("ValidationError"):
         return False
@@ -49,6 +50,8 @@ def clamped_number(case: PolicyCase) -> bool:
     if given is None or isinstance(given, int) or not hasattr(given, "__float__"):
         return False
     in_force = case.reference.effective_config(case.tool)
+    if in_force.check_text_content:
+        return case.theirs is None
     expected = {
         "kind": "retry_with_backoff",
         "maxRetries": case.ceiling,
@@ -57,7 +60,7 @@ def clamped_number(case: PolicyCase) -> bool:
         "retryOnStatus": in_force.retry_on_status,
         "jitter": in_force.jitter,
     }
-    return not in_force.check_text_content and same_plain(case.theirs, expected)
+    return same_plain(case.theirs, expected)
 
 
 POLICY_PREDICATES: Final[Mapping[str, PolicyPredicate]] = MappingProxyType(

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from retry_parity.compare import Difference, Kind, same_plain
-from retry_parity.observation import Raised, Side
-from retry_parity.view import TRACE_KEY, View
+from retry_parity.compare import TRACE_KEY, Difference, Kind, same_plain
+from retry_parity.observation import Raised, Returned, Side, attempt
+from retry_parity.view import View
 
 if TYPE_CHECKING:
     from retry_parity.reference import Opinion
@@ -55,7 +56,7 @@ def status_range(view: View, difference: Difference) -> bool:
     if not _raised(view, OverflowError) or view.traits.text_path:
         return False
     healed = _with_harmless_status(view)
-    return healed is not view.call.result and _decides_as(view, _opinion(view, healed))
+    return healed is not view.call.result and _decides_as(view, healed)
 
 
 def text_raises(view: View, difference: Difference) -> bool:
@@ -69,10 +70,16 @@ def text_raises(view: View, difference: Difference) -> bool:
     if not isinstance(content, Iterable):
         return False
     items = list(content)
-    kept = [item for item in items if not _unparsable(item)]
+    readings = [_reading(item) for item in items]
+    both = list(zip(items, readings, strict=True))
+    read = [item for item, reading in both if reading is not _Reading.RAISES]
+    kept = [item for item, reading in both if reading is _Reading.CERTAIN]
     if len(kept) == len(items):
         return False
-    return _decides_as(view, view.opinion(_with_content(view, kept)))
+    if _decides_as(view, _with_content(view, kept)):
+        return True
+    # Beside a text that nobody can read, one that is deep may be read by one side only.
+    return len(kept) < len(read) < len(items) and _decides_as(view, _with_content(view, read))
 
 
 def missing_text(view: View, difference: Difference) -> bool:
@@ -93,7 +100,7 @@ def content_shape(view: View, difference: Difference) -> bool:
     try:
         iter(_get(view.call.result, "content"))  # type: ignore[call-overload] # that is the test
     except TypeError:
-        return _decides_as(view, view.opinion(_with_content(view, [])))
+        return _decides_as(view, _with_content(view, []))
     return False
 
 
@@ -104,7 +111,7 @@ def name_encoding(view: View, difference: Difference) -> bool:
         return False
     if _encodable(view.pair.tool) and _encodable(view.pair.request_id):
         return False
-    return _decides_as(view, _opinion(view, _with_harmless_status(view)))
+    return _decides_as(view, _with_harmless_status(view))
 
 
 def error_wrapper(view: View, difference: Difference) -> bool:
@@ -113,22 +120,24 @@ def error_wrapper(view: View, difference: Difference) -> bool:
     The hybrid must have raised what reading the result raises. A status, a text, a content or a
     name that the hybrid cannot take raises nothing when it is read: those have their own entries,
     and the candidate has to decide on them. Where the candidate names its internal error, it is
-    of the same class.
+    of the same class. The metadata are those of any other answer for the tool, without a trace.
     """
     del difference
     error = _raised_by_reading(view.call.result, text_path=view.traits.text_path)
     cause = view.candidate.internal_cause
-    return (
-        error is not None
-        and _raised(view, type(error))
-        and (cause is None or cause.rpartition(": ")[2] == type(error).__name__)
-        and view.candidate.internal_errors > 0
-        and view.answer is not None
-        and type(view.answer.delay_ms) is int
-        and view.answer.delay_ms == 0
-        and not view.answer.rest
-        and view.policy is not None
-    )
+    if (
+        error is None
+        or not _raised(view, type(error))
+        or not (cause is None or cause.rpartition(": ")[2] == type(error).__name__)
+        or view.candidate.internal_errors == 0
+        or view.answer is None
+        or type(view.answer.delay_ms) is not int
+        or view.answer.delay_ms != 0
+        or view.answer.rest
+    ):
+        return False
+    plain = _opinion(view, None)
+    return plain is not None and same_plain(view.answer.metadata, plain.metadata)
 
 
 def trace_metrics(view: View, difference: Difference) -> bool:
@@ -141,14 +150,8 @@ def trace_metrics(view: View, difference: Difference) -> bool:
     return (
         isinstance(metadata, Mapping)
         and TRACE_KEY in metadata
-        and same_plain(_untraced(view), outcome.metadata)
+        and same_plain(_untraced(view, view.call.result), outcome.metadata)
     )
-
-
-def beyond_one_decision(view: View, difference: Difference) -> bool:
-    """Never hold: the difference shows over a process's life, not in a decision."""
-    del view, difference
-    return False
 
 
 def follows_its_own_count(view: View) -> bool:
@@ -160,7 +163,6 @@ def follows_its_own_count(view: View) -> bool:
 
 DECISION_PREDICATES: Final[Mapping[str, Predicate]] = MappingProxyType(
     {
-        "beyond_one_decision": beyond_one_decision,
         "content_shape": content_shape,
         "error_wrapper": error_wrapper,
         "jitter_zero": jitter_zero,
@@ -203,59 +205,106 @@ def _raised_by_reading(result: object, *, text_path: bool) -> Exception | None:
     return None
 
 
-def _decides_as(view: View, opinion: Opinion | None) -> bool:
+def _decides_as(view: View, result: object) -> bool:
+    """Whether the candidate answers as the hybrid's rules want it for another result."""
+    opinion = _opinion(view, result)
     return (
         opinion is not None
         and view.answer is not None
         and not view.answer.rest
         and view.candidate.internal_errors == 0
-        and same_plain(_untraced(view), opinion.metadata)
+        and same_plain(_untraced(view, result), opinion.metadata)
         and view.candidate_decides(failure=opinion.failure)
     )
 
 
-def _untraced(view: View) -> object:
-    """Give the candidate's metadata without the metrics of a traced call, if they are right."""
+def _untraced(view: View, result: object) -> object:
+    """Give the candidate's metadata without the metrics of a traced call, if they are right.
+
+    Args:
+        view: The call.
+        result: The result by which the candidate decides.
+    """
     metadata = view.answer.metadata if view.answer else None
     if not isinstance(metadata, Mapping) or TRACE_KEY not in metadata:
         return metadata
-    if not _traced_right(view, metadata[TRACE_KEY]):
+    if not _traced_right(view, metadata[TRACE_KEY], result):
         return metadata
     return {key: value for key, value in metadata.items() if key != TRACE_KEY}
 
 
-def _traced_right(view: View, metrics: object) -> bool:
+def _traced_right(view: View, metrics: object, result: object) -> bool:
     trace_id = view.call.trace_id
     if not isinstance(trace_id, str) or not trace_id or view.answer is None or not view.policy:
         return False
-    count = metrics.get("retry_count") if isinstance(metrics, Mapping) else None
-    expected = {"retry_count": count, "retry_delay_ms": view.answer.delay_ms}
-    if type(count) is not int or not same_plain(metrics, expected):
+    failure = view.answer.retries or _fails(view, result)
+    if failure is None:
         return False
-    if view.answer.retries:
-        return count == view.candidate_failures_before + 1
-    exhausted = count == view.policy.max_retries + 1
-    if count != 0 and not exhausted:
-        return False
-    if _plain_success(view):
-        return not exhausted
-    # A budget of 0 leaves no trace of a failure that the hybrid could be asked about.
-    return view.policy.max_retries == 0 or view.failure in (None, exhausted)
+    count = 0
+    if failure:
+        count = (
+            view.candidate_failures_before + 1 if _counted(view) else view.policy.max_retries + 1
+        )
+    return same_plain(metrics, {"retry_count": count, "retry_delay_ms": view.answer.delay_ms})
 
 
-def _plain_success(view: View) -> bool:
-    """Whether a result carries no signal at all, so that the hybrid need not be asked."""
-    result = view.call.result
+def _counted(view: View) -> bool:
+    """Whether it is known how the candidate counts this failure, or else that it is beyond budget.
+
+    The hybrid keeps nothing of a failure beyond the budget, nor of one with a budget of 0.
+    """
+    answered = isinstance(view.reference.outcome, Returned)
     return (
-        not view.traits.text_path
-        and _get(result, "isError") is not True
-        and _get(result, "structuredContent") is None
+        not answered
+        or view.reference_failures > 0
+        or view.drift is not None
+        or view.shares_key
+        or (view.answer is not None and view.answer.retries)
     )
 
 
+def _fails(view: View, result: object) -> bool | None:
+    """Whether a result is a failure; ``None`` when the hybrid cannot say.
+
+    `View.failure` and an opinion cannot tell where the budget is 0: the hybrid answers a failure
+    as it does a success then, and keeps nothing of it. So its rules are asked by themselves.
+    """
+    if view.policy is None:
+        return None
+    if not view.traits.text_path and _plain_success(result):
+        return False
+    statuses = list(view.policy.retry_on_status)
+    judge = _fails_on_the_text_path if view.traits.text_path else _fails_on_the_fast_path
+    failure = attempt(lambda: judge(result, statuses))
+    return None if isinstance(failure, Raised) else failure
+
+
+def _fails_on_the_text_path(result: object, statuses: list[int]) -> bool:
+    from retry_legacy import RetryConfig
+    from retry_legacy.failure import is_failure
+
+    return is_failure(result, RetryConfig(check_text_content=True, retry_on_status=statuses))
+
+
+def _fails_on_the_fast_path(result: object, statuses: list[int]) -> bool:
+    from retry_legacy import NATIVE_AVAILABLE, RetryConfig
+    from retry_legacy.failure import is_failure, read_signals
+    from retry_legacy.native import manager
+
+    if not NATIVE_AVAILABLE:
+        return is_failure(result, RetryConfig(retry_on_status=statuses))
+    rules = manager(0, 1, 1, jitter=False, retry_on_status=statuses)
+    return rules.check_failure(*read_signals(result))
+
+
+def _plain_success(result: object) -> bool:
+    """Whether a result carries no signal on the fast path, so that nobody need be asked."""
+    return _get(result, "isError") is not True and _get(result, "structuredContent") is None
+
+
 def _opinion(view: View, result: object) -> Opinion | None:
-    """Ask the hybrid's fast path, under a name that it can encode."""
-    if _encodable(view.call.tool or ""):
+    """Ask the hybrid, on its fast path under a name that it can encode."""
+    if view.traits.text_path or _encodable(view.call.tool or ""):
         return view.opinion(result)
     if not view.same_traits(_PROBE_TOOL):
         return None
@@ -291,18 +340,28 @@ def _with_content(view: View, content: list[object]) -> dict[str, object]:
     }
 
 
-def _unparsable(item: object) -> bool:
-    """Whether ``json.loads`` raises on an item's text something other than "this is no JSON"."""
+class _Reading(Enum):
+    """What becomes of an item of the content."""
+
+    CERTAIN = auto()
+    #: Nested so deep that ``json.loads`` raises or not, depending on the stack.
+    DEEP = auto()
+    #: ``json.loads`` raises something other than "this is no JSON".
+    RAISES = auto()
+
+
+def _reading(item: object) -> _Reading:
     text = _get(item, "text")
     if _get(item, "type") != "text" or not isinstance(text, str | bytes | bytearray):
-        return False
+        return _Reading.CERTAIN
     try:
         json.loads(text)
     except json.JSONDecodeError:
-        return False
+        return _Reading.CERTAIN
     except (ValueError, RecursionError):
-        return True
-    return isinstance(text, str) and _depth(text) > sys.getrecursionlimit() // 2
+        return _Reading.RAISES
+    deep = isinstance(text, str) and _depth(text) > sys.getrecursionlimit() // 2
+    return _Reading.DEEP if deep else _Reading.CERTAIN
 
 
 def _depth(text: str) -> int:

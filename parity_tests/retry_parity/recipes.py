@@ -82,6 +82,15 @@ class PlainSubclass(dict[Any, Any]):
     """A dict subclass that changes nothing."""
 
 
+class Unreadable(dict[Any, Any]):
+    """A dict whose ``get`` raises, as both sides read it; the harness can still copy it."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Refuse."""
+        del default
+        raise RuntimeError(key)
+
+
 class IntSubclass(int):
     """An integer of another class."""
 
@@ -145,6 +154,7 @@ MAPPINGS: Final[dict[str, Callable[[Any], Any]]] = {
     "subclass": PlainSubclass,
     "copy-on-write": _copy_on_write,
     "lazy": LazyDict,
+    "unreadable": Unreadable,
     "ordered": collections.OrderedDict,
     "default": lambda pairs: collections.defaultdict(list, pairs),
     "proxy": lambda pairs: types.MappingProxyType(dict(pairs)),

@@ -33,6 +33,11 @@ def simpler(scenario: Scenario) -> Iterator[Scenario]:
         yield replace(scenario, steps=steps)
     for steps in _alike(scenario.steps):
         yield replace(scenario, steps=steps)
+    if scenario.other is not None:
+        yield replace(scenario, other=None)
+        yield replace(scenario, config=scenario.other, other=None)
+        for config in _simpler_config(scenario.other):
+            yield replace(scenario, other=config)
     if scenario.ceiling is not None:
         yield replace(scenario, ceiling=None)
     for config in _simpler_config(scenario.config):
@@ -66,8 +71,9 @@ def _alike(steps: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
 
 
 def _simpler_config(config: Recipe) -> Iterator[Recipe]:
+    is_dict = isinstance(config, tuple) and config[0] == "dict"
     for plainest in _PLAINEST:
-        if _weight(config) > _weight(plainest):
+        if not is_dict or _weight(config) > _weight(plainest):
             yield plainest
     yield from simpler_recipe(config)
 
@@ -142,9 +148,11 @@ def _simpler_scalar(value: Any) -> Iterator[Any]:
         return
     for simplest in _SIMPLEST:
         if type(simplest) is type(value) and simplest == value:
-            return
+            break
+        if type(simplest) is type(value) is int and 0 < value < simplest:
+            break  # a number only ever becomes smaller
         yield simplest
-    if isinstance(value, int) and value > 0:
+    if type(value) is int and value > 0:
         # Ever smaller steps down, so that a limit is found in few of them.
         down = value // 2
         while down:

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from retry_parity.observation import Hook, Raised, Returned
+from retry_parity.observation import Hook, Raised, Returned, attempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,6 +35,7 @@ class Signal(StrEnum):
     STATUS_RETRYABLE = "retryable status"
     STATUS_OTHER = "other status"
     TEXT = "text only"
+    UNREADABLE = "unreadable"
 
 
 class Position(StrEnum):
@@ -87,19 +90,27 @@ def signal_of(result: object, retryable: Iterable[int]) -> Signal:
     """Name what a result says, by the rules of BEHAVIOUR.md, "Is it a failure?"."""
     if not isinstance(result, dict):
         return Signal.NO_RESULT
-    structured = result.get("structuredContent")
-    inner = structured if isinstance(structured, dict) else {}
-    status = inner.get("status_code")
+    read = attempt(lambda: _read(result))
+    if isinstance(read, Raised):
+        return Signal.UNREADABLE
+    flag, structured, inner_flag, status = read
     known = status in set(retryable) if isinstance(status, int) else None
-    if result.get("isError") is True:
+    if flag is True:
         return {None: Signal.FLAG, True: Signal.FLAG_AND_RETRYABLE, False: Signal.FLAG_AND_OTHER}[
             known
         ]
-    if inner.get("isError") is True:
+    if inner_flag is True:
         return Signal.INNER_FLAG
     if known is not None:
         return Signal.STATUS_RETRYABLE if known else Signal.STATUS_OTHER
     return Signal.TEXT if structured is None and result.get("content") else Signal.NONE
+
+
+def _read(result: dict[object, object]) -> tuple[object, object, object, object]:
+    """Give flag, structured content, and its flag and status, whatever a result's ``get`` does."""
+    structured = result.get("structuredContent")
+    inner = structured if isinstance(structured, dict) else {}
+    return result.get("isError"), structured, inner.get("isError"), inner.get("status_code")
 
 
 class Coverage:
@@ -120,11 +131,10 @@ class Coverage:
             outcome = Outcome.RAISED
         elif isinstance(decided, Returned) and decided.retries:
             outcome = Outcome.RETRY
-        positions = (Position.NEW, Position.FIRST, Position.LATER)
         self.counts[
             Stratum(
                 signal_of(call.result, setting.retryable),
-                positions[min(failures_before, 2)],
+                tuple(Position)[min(failures_before, 2)],
                 setting.override,
                 setting.traits.text_path,
                 outcome,
@@ -135,18 +145,44 @@ class Coverage:
         """Give the strata that can occur and were not met."""
         return tuple(stratum for stratum in reachable() if not self.counts[stratum])
 
+    def impossible(self) -> tuple[Stratum, ...]:
+        """Give the strata that were met and cannot occur: `reachable` is wrong about them."""
+        possible = set(reachable())
+        return tuple(stratum for stratum in self.counts if stratum not in possible)
+
+
+def table(coverage: Coverage) -> list[str]:
+    """Give every stratum with its count, a line for each signal and position, the rarest first.
+
+    A dot stands for what cannot occur.
+    """
+    possible = set(reachable())
+    names = [each.value for each in Outcome]
+    width = max(len(signal) for signal in Signal), max(len(position) for position in Position)
+    columns = list(product((False, True), (False, True), Outcome))
+    lines = []
+    for signal, position in product(Signal, Position):
+        strata = [Stratum(signal, position, *column) for column in columns]
+        counts = [coverage.counts[each] if each in possible else None for each in strata]
+        known = [count for count in counts if count is not None]
+        cells = "".join("       ." if count is None else f"{count:>8,}" for count in counts)
+        lines.append((min(known), f"{signal:<{width[0]}} {position:<{width[1]}}{cells}"))
+    indent = " " * (sum(width) + 1)
+    groups = [
+        f"{'override' if override else 'base'}, {'text check' if text else 'structured'}"
+        for override, text in product((False, True), (False, True))
+    ]
+    heads = [
+        indent + "".join(f"{group:>{8 * len(names)}}" for group in groups),
+        indent + "".join(f"{name.replace('retry', 'r.'):>8}" for _ in groups for name in names),
+    ]
+    return heads + [line for _, line in sorted(lines, key=itemgetter(0))]
+
 
 def reachable() -> tuple[Stratum, ...]:
     """Give every stratum that can occur."""
-    every = (
-        Stratum(signal, position, override, text_check, outcome)
-        for signal in Signal
-        for position in Position
-        for override in (False, True)
-        for text_check in (False, True)
-        for outcome in Outcome
-    )
-    return tuple(stratum for stratum in every if _can_occur(stratum))
+    every = product(Signal, Position, (False, True), (False, True), Outcome)
+    return tuple(stratum for stratum in map(Stratum._make, every) if _can_occur(stratum))
 
 
 #: Signals that no config makes a failure.
@@ -158,6 +194,8 @@ _STATUS_MAY_RAISE = frozenset({Signal.STATUS_OTHER, Signal.FLAG_AND_OTHER, Signa
 
 
 def _can_occur(stratum: Stratum) -> bool:
+    if stratum.signal is Signal.UNREADABLE:
+        return stratum.outcome is Outcome.RAISED
     if stratum.outcome is Outcome.RETRY:
         return stratum.signal not in _HARMLESS and (
             stratum.text_check or stratum.signal is not Signal.TEXT

@@ -99,15 +99,19 @@ class Scenario:
         config: Recipe of the plugin's config.
         ceiling: The gateway's limit on retries; ``None`` for none.
         steps: What happens, in order.
+        other: Recipe of another config for all plugin objects but the first; ``None`` for the same.
     """
 
     config: Recipe
     ceiling: int | None
     steps: tuple[Step, ...]
+    other: Recipe = None
 
 
 def scenario(source: Source) -> Scenario:
     """A config with a series of calls; now and then an odd config, which mostly ends at load."""
+    if source.one_in(6):
+        return _chained(source)
     odd = source.one_in(4)
     config = odd_config(source) if odd else valid_config(source)
     ceiling = source.pick((None, None, None, 3, 1, 0, 10))
@@ -123,7 +127,28 @@ def scenario(source: Source) -> Scenario:
             steps.append(_again(source, last, calm=calm))
         else:
             steps.append(_step(source, traces, calm=calm))
-    return Scenario(config, ceiling, tuple(steps))
+    # Teams have configs of their own, and share the chains of the process. Not with traces: they
+    # tell a count that no single config accounts for.
+    alike = odd or not calm or len(traces) > 1
+    other = None if alike or not source.one_in(4) else valid_config(source)
+    return Scenario(config, ceiling, tuple(steps), other)
+
+
+def _chained(source: Source) -> Scenario:
+    """A scenario that takes chains to a length and then meets something rare there."""
+    ceiling = source.pick((None, None, None, 3, 1))
+    traces = ("t1",) if source.one_in(6) else (None,)
+    steps: list[Step] = []
+    for number in range(4):
+        tool = source.pick(("pay", "search"))
+        request_id = source.pick(("\ud800", "b:c")) if source.one_in(6) else f"r{number}"
+        results = [source.pick(_GROWS)] * source.below(4)
+        results += [source.pick(_ENDS) for _ in range(2)]
+        steps += [
+            Call(source.below(2), tool, request_id, answer, source.pick(traces))
+            for answer in results
+        ]
+    return Scenario(valid_config(source), ceiling, tuple(steps))
 
 
 def jittered(made: Scenario) -> Scenario:
@@ -137,7 +162,8 @@ def jittered(made: Scenario) -> Scenario:
         settings["tool_overrides"] = mapping(
             {tool: _with_jitter(override) for tool, override in overrides[1]}, overrides[0]
         )
-    return replace(made, config=mapping(settings, config[0]))
+    other = None if made.other is None else _with_jitter(made.other)
+    return replace(made, config=mapping(settings, config[0]), other=other)
 
 
 def _with_jitter(override: Recipe) -> Recipe:
@@ -328,6 +354,37 @@ _NO_OBJECTS: Final[tuple[Recipe, ...]] = (
 )  # fmt: skip
 
 
+#: Results that raise when they are read.
+_UNREADABLE: Final[tuple[Recipe, ...]] = (
+    mapping({"isError": True}, "unreadable"),
+    mapping({"structuredContent": mapping({"isError": True}, "unreadable")}),
+    mapping({"content": sequence([mapping({"type": "text"}, "unreadable")])}),
+    mapping(
+        {"content": sequence([mapping({"type": "text"}, "unreadable"), mapping({"type": "text"})])}
+    ),
+)
+
+
+#: Failures on either path, most of which grow a chain.
+_GROWS: Final[tuple[Recipe, ...]] = (
+    mapping({"isError": True}),
+    mapping({"structuredContent": mapping({"status_code": 503})}),
+    mapping({"structuredContent": mapping({"status_code": 503, "isError": True})}),
+    mapping({"isError": True, "structuredContent": mapping({"status_code": 503})}),
+    mapping({"content": sequence([mapping({"type": "text", "text": '{"status_code": 503}'})])}),
+)
+#: Results of every kind, among them those that raise in the hybrid.
+_ENDS: Final[tuple[Recipe, ...]] = (
+    *_GROWS, *_TROUBLE, *_UNREADABLE, mapping({}), None, 5, mapping({"isError": False}),
+    mapping({"structuredContent": mapping({"status_code": 404})}),
+    mapping({"structuredContent": mapping({"status_code": 404, "isError": True})}),
+    mapping({"isError": True, "structuredContent": mapping({"status_code": 404})}),
+    mapping({"isError": True, "structuredContent": mapping({"status_code": 2**31})}),
+    mapping({"content": sequence([mapping({"type": "text", "text": ("repeated", "9", 5000)})])}),
+    mapping({"content": sequence([mapping({"type": "text"}, "default")])}),
+)  # fmt: skip
+
+
 def result(source: Source, *, calm: bool = False) -> Recipe:
     """A tool result: mostly as the gateway sends them, in every container it comes in.
 
@@ -339,6 +396,8 @@ def result(source: Source, *, calm: bool = False) -> Recipe:
         return source.pick((None, 5, "x", sequence([]), ("thing",)))
     if source.one_in(4):
         return _only_text(source)
+    if not calm and source.one_in(40):
+        return source.pick(_UNREADABLE)
     fields: dict[Recipe, Recipe] = {}
     if not source.one_in(12):
         fields["content"] = content(source, calm=calm)

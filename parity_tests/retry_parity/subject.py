@@ -6,12 +6,15 @@ and a ledger of its own, and uses the rest as it is.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+
+from packaging.version import Version
 
 from retry_parity import driver
 from retry_parity.differential.builds import folder_of
 from retry_parity.differential.subject import Finding, Judgement
-from retry_parity.hearing import Hearing, LiveHearing
+from retry_parity.hearing import Families, Hearing, LiveHearing
 from retry_parity.jitter import Draws
 from retry_parity.ledger import shipped_ledger
 from retry_parity.shrinking import simpler
@@ -26,7 +29,10 @@ if TYPE_CHECKING:
 
 _PACKAGE: Final = "retry_parity"
 #: Packages of builds that draw their jitter from 0. Ours draws from 1 and is held to it.
-_HYBRIDS: Final = ("retry_legacy.", "cpex_retry_with_backoff.")
+_DRAW_ZERO: Final = ("retry_legacy.", "cpex_retry_with_backoff.")
+_PUBLISHED: Final = "cpex-retry-with-backoff"
+#: The last version that is the hybrid; what came after is a rewrite.
+_LAST_HYBRID: Final = Version("0.3.1")
 
 
 class RetrySubject:
@@ -53,14 +59,13 @@ class RetrySubject:
         """Start with nothing compared; ``always_jitter`` turns jitter on in every scenario."""
         self._always_jitter = always_jitter
         self.packages: Mapping[str, str] = {_PACKAGE: folder_of(_PACKAGE)}
-        self._may_draw_zero = False
+        self._families = Families()
         self._draws = Draws()
         self._ledger = shipped_ledger()
 
     def meet(self, reference: About, candidate: About) -> None:
-        """See which builds are compared: the hybrid may draw a delay of 0 (ledger: jitter-zero)."""
-        del reference  # the reference may draw what it likes
-        self._may_draw_zero = candidate.plugin.startswith(_HYBRIDS)
+        """See which builds are compared, and which of them are the hybrid."""
+        self._families = Families(_is_hybrid(reference), candidate.plugin.startswith(_DRAW_ZERO))
 
     def scenario(self, seed: str, *, with_time: bool) -> Scenario:
         """Generate a scenario; without time, nothing in it waits."""
@@ -70,7 +75,7 @@ class RetrySubject:
         if with_time:
             return made
         steps = tuple(step for step in made.steps if not isinstance(step, Wait))
-        return Scenario(made.config, made.ceiling, steps)
+        return replace(made, steps=steps)
 
     def judge(
         self,
@@ -87,7 +92,7 @@ class RetrySubject:
             scenario,
             self._ledger,
             self._draws,
-            may_draw_zero=self._may_draw_zero,
+            families=self._families,
             ours=ours,
             theirs=driver.read(candidate),
             ask=ask,
@@ -99,7 +104,7 @@ class RetrySubject:
             scenario,
             self._ledger,
             self._draws,
-            may_draw_zero=self._may_draw_zero,
+            families=self._families,
             sides=(reference, candidate),
         ).hear()
 
@@ -139,3 +144,11 @@ class RetrySubject:
     def show(self, scenario: Scenario, until: int) -> Sequence[str]:
         """Describe a scenario up to a step."""
         return [setting(scenario), *map(told, scenario.steps[: until + 1])]
+
+
+def _is_hybrid(about: About) -> bool:
+    """Whether a build counts failures as the hybrid does, which answers the ledger's questions."""
+    if about.plugin.startswith("retry_legacy."):
+        return True
+    version = about.versions.get(_PUBLISHED)
+    return version is not None and Version(version) <= _LAST_HYBRID

@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from retry_parity.chains import Chains, Count, Drift, Pair
 from retry_parity.observation import Call, Observation, Returned, Side
 
 if TYPE_CHECKING:
     from retry_parity.reference import Opinion, Traits
-
-#: Metadata the current gateway reads; only a candidate with a trace id at hand adds it.
-TRACE_KEY: Final = "retry_with_backoff"
 
 
 class Oracle(Protocol):

@@ -174,7 +174,9 @@ class Walk(ABC, Generic[PluginObject]):
     def _plugin(self, number: int) -> PluginObject | None:
         """Give a plugin object, built at first use; ``None`` when its config is refused."""
         if number not in self._plugins:
-            config = _CONFIG.cast(config=build(self.scenario.config))
+            scenario = self.scenario
+            recipe = scenario.other if number and scenario.other is not None else scenario.config
+            config = _CONFIG.cast(config=build(recipe))
             self._plugins[number] = self.load(config)
         return self._plugins[number]
 

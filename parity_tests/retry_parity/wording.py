@@ -20,13 +20,14 @@ _PARTICULARS: Final = re.compile(r"'[^']*'|\"[^\"]*\"|-?\d[\d_,.]*")
 def setting(scenario: Scenario) -> str:
     """Describe what holds throughout a scenario."""
     ceiling = "" if scenario.ceiling is None else f", at most {scenario.ceiling} retries"
-    return f"config {_short(show(scenario.config))}{ceiling}"
+    other = "" if scenario.other is None else f", other objects {_short(show(scenario.other))}"
+    return f"config {_short(show(scenario.config))}{other}{ceiling}"
 
 
 def reason(ours: Did, theirs: Did) -> str:
     """Give the refusals' own words without the particulars."""
     messages = [did.raised[1] for did in (ours, theirs) if did.raised is not None]
-    words = " / ".join(" ".join(text.split()) for text in messages)
+    words = " / ".join(" ".join(str(text).split()) for text in messages)
     return _PARTICULARS.sub("..", words)[:_MOST_REASON]
 
 
@@ -53,21 +54,23 @@ def unlike(ours: Did, theirs: Did) -> str:
 def said(did: Did) -> str:
     """Say what a build did in a step."""
     if did.raised is not None:
-        return _short(f"raises {did.raised[0][0]}: {' '.join(did.raised[1].split())}")
+        return _short(f"raises {did.raised[0][0]}: {' '.join(str(did.raised[1]).split())}")
     if did.hook == "load":
         return "takes the config"
     if did.hook == "policy":
-        return _short(f"policy {did.answer!r}")
+        return _short(f"policy {_shown(did.answer)}")
     if not isinstance(did.answer, tuple):
-        return _short(repr(did.answer))
+        return _short(_shown(did.answer))
     delay, metadata, rest = did.answer
-    answered = f"retry in {delay} ms" if isinstance(delay, int) and delay > 0 else "no retry"
+    answered = (
+        f"retry in {_shown(delay)} ms" if isinstance(delay, int) and delay > 0 else "no retry"
+    )
     if not isinstance(delay, int):
-        answered = f"retry_delay_ms {delay!r}"
-    more = f", and {rest!r}" if rest else ""
+        answered = f"retry_delay_ms {_shown(delay)}"
+    more = f", and {_shown(rest)}" if rest else ""
     errors = f", after an internal error ({did.internal_cause})" if did.internal_errors else ""
     mutated = ", and changes the payload" if did.mutated else ""
-    return _short(f"{answered}, metadata {metadata!r}{more}{errors}{mutated}")
+    return _short(f"{answered}, metadata {_shown(metadata)}{more}{errors}{mutated}")
 
 
 def told(step: Step) -> str:
@@ -84,6 +87,13 @@ def told(step: Step) -> str:
     if isinstance(step, Fetch):
         return "a resource is fetched"
     return f"native policy of {step.tool!r} with at most {step.ceiling} retries"
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except (RecursionError, ValueError):  # nested too deep, or a number of too many digits
+        return "(a value that cannot be shown)"
 
 
 def _short(text: str) -> str:

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+import summary
 from hypothesis import HealthCheck, settings
 from laboratory import NAME
 
@@ -20,7 +21,6 @@ from retry_with_backoff import _core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
 
 #: Building both implementations for each example is slow by Hypothesis' measure, and no fault.
 _SLOW_BUT_FINE = (HealthCheck.too_slow, HealthCheck.data_too_large)
@@ -36,6 +36,11 @@ for _name, _examples in (("ci", 300), ("nightly", 1_000_000), ("repro", 300)):
         suppress_health_check=_SLOW_BUT_FINE,
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what the full run reached, and what became of the injected faults."""
+    summary.show(terminalreporter)
 
 
 @pytest.fixture(autouse=True)

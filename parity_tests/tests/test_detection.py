@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -89,7 +90,7 @@ def test_the_document_tells_holes_from_faults_that_change_no_decision(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What nothing found is counted as a hole until somebody says why it is none."""
-    pattern = report.re.compile("harmless")
+    pattern = re.compile("harmless")
     monkeypatch.setattr(report, "equivalents", lambda: [(pattern, "it is only a name")])
     told = document(
         {

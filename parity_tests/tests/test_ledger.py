@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections import defaultdict
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from laboratory import (
@@ -25,13 +22,11 @@ from laboratory import (
 )
 
 import retry_legacy
+from retry_parity import process_probes
 from retry_parity.compare import Outcome
 from retry_parity.ledger import Scope, shipped_ledger
 from retry_parity.reference import Reference, stored_failures
 from retry_with_backoff import _core
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BEHAVIOUR_ROWS = {
     "jitter-zero",
@@ -56,10 +51,9 @@ def test_the_ledger_has_every_row_of_the_behaviour_table_and_the_known_further_o
 
 def test_entries_of_process_scope_explain_no_decision() -> None:
     """What shows over a process's life only cannot excuse a single decision."""
-    process = {entry.id for entry in shipped_ledger().entries if entry.scope is Scope.PROCESS}
-    assert process == {"fork-jitter", "bounded-state"}
-    for entry in shipped_ledger().entries:
-        assert (entry.covers == frozenset()) == (entry.scope is Scope.PROCESS)
+    process = [entry for entry in shipped_ledger().entries if entry.scope is Scope.PROCESS]
+    assert {entry.id for entry in process} == {"fork-jitter", "bounded-state"}
+    assert not any(entry.covers for entry in process)
 
 
 def test_jitter_zero() -> None:
@@ -140,6 +134,17 @@ def test_text_raises(text: str | bytes, error: type[Exception]) -> None:
     assert accepted(other) == ("text-raises",)
 
 
+def test_text_raises_beside_a_text_that_is_deep_but_can_be_read() -> None:
+    """Where the stack leaves room, the core reads the deep text, and decides by it.
+
+    It was taken for one that both sides skip, and the core's right answer for a divergence.
+    """
+    deep = f'{{"isError": true, "filler": {"[" * 600}{"]" * 600}}}'
+    comparison = Laboratory(check_text_content=True).call(texts(TOO_LONG, deep))
+    assert comparison.candidate.outcome.delay_ms == 100
+    assert accepted(comparison) == ("text-raises",)
+
+
 def test_missing_text() -> None:
     """The hybrid asks by item access, and a defaultdict gains a key; the core changes nothing."""
     item: defaultdict[str, Any] = defaultdict(list, type="text")
@@ -201,6 +206,18 @@ def test_clamped_number(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(lab.comparisons) == 2, "the policies of the other tool are equal"
 
 
+def test_clamped_number_where_text_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No such tool has a native policy; the hybrid fails before it can say so.
+
+    Only tools without a text check had been thought of, and the core's right answer was taken for
+    a divergence.
+    """
+    monkeypatch.setenv("MAX_TOOL_RETRIES", "3")
+    lab = Laboratory(tool_overrides={"pay": {"max_retries": 9.5, "check_text_content": True}})
+    lab.shadow.to_rust_native_policy("pay", 2)
+    assert accepted(lab.comparisons[-1]) == ("clamped-number",)
+
+
 def test_error_family_at_load() -> None:
     """Both refuse; the hybrid with what its fast path raises, the core with a ValueError."""
     with pytest.raises(OverflowError):
@@ -225,50 +242,19 @@ def test_error_wrapper() -> None:
     assert lab.counts.candidate_errors == {"internal": 1}
 
 
-def in_a_fork(work: Callable[[], object]) -> Any:
-    """Run something in a forked child and give its result."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(writer, json.dumps(work()).encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as pipe:
-        text = pipe.read()
-    assert os.waitpid(child, 0)[1] == 0
-    return json.loads(text)
-
-
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the test is about forking
 def test_fork_jitter() -> None:
     """Forked workers of the hybrid draw the same delays; those of the core draw their own."""
-    hybrid = retry_legacy.RetryStateManager(0, 10**9, 10**9, True, [])  # noqa: FBT003 - positional only
-    core = _core.RetryPluginCore({"backoff_base_ms": 10**9, "max_backoff_ms": 10**9})
-    payload: Any = SimpleNamespace(name="tool", result=FAILURE)
-
-    def draw(request_id: str) -> tuple[int, int]:
-        context: Any = SimpleNamespace(global_context=SimpleNamespace(request_id=request_id))
-        return hybrid.compute_delay(0), core.tool_post_invoke(payload, context).retry_delay_ms
-
-    draw("before the fork")
-    first, second = (in_a_fork(lambda: [draw(str(number)) for number in range(8)]) for _ in "ab")
-    assert [ours for ours, _ in first] == [ours for ours, _ in second]
-    assert [theirs for _, theirs in first] != [theirs for _, theirs in second]
+    shown = process_probes.fork_jitter()
+    assert shown.differs, shown.seen
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # keeps the maximum in the child
 def test_bounded_state() -> None:
     """The hybrid keeps every failing request; the core keeps a maximum and counts what it drops."""
-    lab = Laboratory()
-
-    def fill() -> tuple[int, int, int]:
-        _core.set_max_chains(2)
-        dropped = _core.evicted_chains()
-        for request_id in "abc":
-            lab.ask(FAILURE, request_id=request_id)
-        return retry_legacy.live_chains(), _core.live_chains(), _core.evicted_chains() - dropped
-
-    assert in_a_fork(fill) == [3, 2, 1]
+    shown = process_probes.bounded_state()
+    assert shown.differs, shown.seen
+    assert _core.live_chains() == retry_legacy.live_chains() == 0
 
 
 def test_trace_metrics() -> None:

@@ -2,8 +2,8 @@
 
 A mutant first meets generated scenarios, the ones that the suite in CI runs, and is found at the
 first divergence that the ledger does not explain, or when it does not load. One that survives them
-meets the rest of the parity suite: jitter, ledger entries on both sides, chains in sequence,
-processes.
+meets the rest of the suite: ledger entries on both sides, processes, jitter, the behaviour
+cases, chains in sequence. A mutant that is declared to change no decision meets the scenarios only.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from retry_parity.detection.mutants import ROOT, DetectionError, Mutant, Workshop
+from retry_parity.detection.report import reason_for
 from retry_parity.differential.builds import Build, BuildError
 from retry_parity.differential.clock import clock_library
 from retry_parity.differential.court import Apart
@@ -35,11 +36,11 @@ SEED: Final = "detection"
 _BATCH: Final = 32
 _STEP_LIMIT_S: Final = 2.0
 _SUITE: Final = (
-    "test_ledger.py",
-    "test_jitter.py",
-    "test_sequences.py",
-    "test_scenarios.py",
-    "test_full_run.py",
+    "parity_tests/tests/test_ledger.py",
+    "parity_tests/tests/test_ledger_strictness.py",
+    "parity_tests/tests/test_jitter.py",
+    "python_shim/tests/behaviour",
+    "parity_tests/tests/test_sequences.py",
 )
 _SUITE_LIMIT_S: Final = 300
 _CANDIDATE: Final = "retry_with_backoff"
@@ -154,7 +155,7 @@ def _built(workshop: Workshop, mutants: Sequence[Mutant]) -> Iterator[tuple[Muta
 def _run(mutant: Mutant, package: Path, reference: Lane, *, scenarios_only: bool) -> Result:
     begun = time.monotonic()
     by, what, scenarios, decisions = _through_scenarios(package, reference)
-    if not by and not scenarios_only:
+    if not by and not scenarios_only and reason_for(mutant.name) is None:
         what = _through_suite(package)
         by = "the rest of the suite" if what else ""
     seconds = round(time.monotonic() - begun, 2)
@@ -198,13 +199,11 @@ def _through_scenarios(package: Path, reference: Lane) -> tuple[str, str, int, i
 
 def _through_suite(package: Path) -> str:
     """Run the rest of the suite on a mutant; give the first test that fails, or nothing."""
-    tests = ROOT / "parity_tests" / "tests"
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
-    found = [str(tests / name) for name in _SUITE if (tests / name).exists()]
     environment = {**os.environ, "PYTHONPATH": str(package.parent)}
     try:
         ran = subprocess.run(  # noqa: S603 - our own command
-            [*command, *found],
+            [*command, *_SUITE],
             cwd=ROOT,
             env=environment,
             text=True,

@@ -16,7 +16,9 @@ _HEAD: Final = """\
 Faults: every single change that cargo-mutants makes of `rust/core`, and changes written by hand
 for the bindings, the shim, and the regressions that a published rewrite of this plugin really had.
 Each faulty candidate runs through the suite: first the generated scenarios of CI, compared with
-the hybrid as shadow mode compares; one that survives them meets the rest of the parity suite.
+the hybrid as shadow mode compares; one that survives them meets the rest of the suite. What is
+found there only is mostly a fault that makes the core do as the hybrid does where the ledger says
+that it must not. A fault that is declared to change no decision meets the scenarios only.
 Alarms: the hybrid against itself, where every difference would be a false one.
 
 """

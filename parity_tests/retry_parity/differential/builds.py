@@ -82,13 +82,21 @@ def find_build(spec: str, subject: Subject, environments: Environments) -> Build
     if kind == "venv":
         path, *names = rest.rsplit(":", 2)
         python = Path(path, "bin", "python")
-        if not python.exists():
+        if not is_there(python):
             message = f"{spec}: there is no {python}"
             raise BuildError(message)
         return Build(spec, python, _plugin(spec, names))
     known = ", ".join((*subject.named_builds, *FORMS))
     message = f"'{spec}' is no build; use one of {known}"
     raise BuildError(message)
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file is there, as far as anybody can see."""
+    try:
+        return path.exists()
+    except OSError:  # a name too long, a folder that is somebody else's
+        return False
 
 
 def folder_of(package: str) -> str:

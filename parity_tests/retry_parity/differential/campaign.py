@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import time
 from collections import Counter, deque
@@ -34,6 +35,9 @@ _MOST_FAULTS: Final = 20
 #: Runs of variants while one finding is reduced; few where each may cost a time limit or a start.
 _MOST_RUNS: Final = 3000
 _MOST_RUNS_WITH_FAULT: Final = 24
+
+#: A ``where`` that all have.
+_ANYWHERE: Final = ""
 
 _NUMBERS: Final = re.compile(r"\d+")
 
@@ -188,7 +192,7 @@ class Campaign:
 
     def _is_over(self, limits: Limits, begun: float) -> bool:
         if self._faults >= _MOST_FAULTS:
-            self.outcome.stopped_early = f"a build failed to answer {self._faults} times"
+            self.outcome.stopped_early = "a build failed to answer too often"
             return True
         if limits.seconds is None:
             return False
@@ -210,7 +214,8 @@ class Campaign:
         self.outcome.divergent[finding.what] += 1
         key = (finding.what, finding.where)
         if key not in self._kinds and len(self._kinds) >= _MOST_KINDS:
-            key = next(reversed(self._kinds))
+            others = list(reversed(self._kinds))
+            key = next((other for other in others if other[0] == finding.what), others[0])
         kind = self._kinds.setdefault(key, _Kind())
         kind.count += 1
         if len(kind.samples) < _MOST_SAMPLES:
@@ -249,34 +254,56 @@ class Campaign:
                 yield key, kind.samples[turn]
 
     def _reduce(self, sample: Sample, end: float) -> tuple[Sample, bool]:
-        """Take simpler variants as long as one of them shows the same."""
-        tried = {sample.scenario}
+        """Take simpler variants as long as one of them shows the same.
+
+        First what has the same ``where`` is the same, then what has not, too: a rare cause would
+        else slip to a frequent one that its scenario shows as well.
+        """
+        reduced = True
+        wheres = {sample.finding.where, _ANYWHERE}
+        for where in sorted(wheres, key=_ANYWHERE.__eq__):
+            sample, reduced = self._reduce_at(where, sample, end)
+        return sample, reduced
+
+    def _reduce_at(self, where: str, sample: Sample, end: float) -> tuple[Sample, bool]:
+        tried = {_identity(sample.scenario)}
         runs = 0
         most = _MOST_RUNS_WITH_FAULT if is_fault(sample.finding) else _MOST_RUNS
         while True:
-            fresh = (each for each in self._subject.simpler(sample.scenario) if each not in tried)
+            fresh = (
+                each
+                for each in self._subject.simpler(sample.scenario)
+                if _identity(each) not in tried
+            )
             simpler = None
             size = 1
             while variants := list(islice(fresh, size)):
                 size = 1 if is_fault(sample.finding) else min(2 * size, _BATCH)
                 if runs >= most or time.monotonic() >= end:
                     return sample, False
-                tried.update(variants)
+                tried.update(map(_identity, variants))
                 runs += len(variants)
-                simpler = self._first_alike(variants, sample)
+                simpler = self._first_alike(variants, sample, where)
                 if simpler is not None:
                     break
             if simpler is None:
                 return sample, True
             sample = simpler
 
-    def _first_alike(self, variants: Sequence[Scenario], sample: Sample) -> Sample | None:
+    def _first_alike(
+        self, variants: Sequence[Scenario], sample: Sample, where: str
+    ) -> Sample | None:
         self._court.send(variants)
         for variant, judgement in zip(variants, self._court.judge(), strict=True):
             for finding in judgement.findings:
-                if finding.what == sample.finding.what:
+                if finding.what == sample.finding.what and where in {finding.where, _ANYWHERE}:
                     return Sample(sample.name, variant, finding)
         return None
+
+
+def _identity(scenario: Scenario) -> bytes:
+    """Tell scenarios apart, types included: to Python 0, 0.0 and False are equal."""
+    return pickle.dumps(scenario, pickle.HIGHEST_PROTOCOL)
 
 
 def _batch(left: int | None) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import random
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,6 @@ from retry_parity.differential.lane import STEP_LIMIT_S
 from retry_parity.output import STDOUT, check_json_target, console, write_json
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Iterator
 
     from rich.console import Console
@@ -76,6 +76,11 @@ def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="a build that takes longer for one step hangs (default: %(default)g)",
     )
     command.add_argument(
+        "--strict",
+        action="store_true",
+        help="differences that the ledger accepts count as divergent too",
+    )
+    command.add_argument(
         "--one-process",
         action="store_true",
         help="run both in one interpreter (one for each core): faster, without isolation; "
@@ -124,14 +129,15 @@ def compare_command(options: argparse.Namespace, subject: Subject) -> bool:
         progress if options.json == STDOUT else console(stderr=False),
     )
     write_json(options.json, as_json(outcome, subject, abouts, seed))
-    return outcome.equal and outcome.decisions > 0
+    accepted = options.strict and bool(outcome.accepted)
+    return outcome.equal and not accepted and outcome.decisions > 0
 
 
 def _seed(text: str | None) -> tuple[str, int | None]:
     if text is None:
         return str(random.SystemRandom().randrange(10**6)), None
     match = _SEED.match(text)
-    if match is None:
+    if match is None or not text.isprintable():
         message = f"--seed {text}: a series, or a series and a number as in 7:123, is allowed"
         raise BuildError(message)
     number = match["number"]
@@ -175,14 +181,18 @@ def _told(outcome: Outcome) -> str:
 
 
 def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise ValueError(text)
-    return number
+    with suppress(ValueError):
+        number = float(text)
+        if 0 < number < float("inf"):
+            return number
+    message = f"{text} given, a number above 0 is allowed"
+    raise argparse.ArgumentTypeError(message)
 
 
 def _whole(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    with suppress(ValueError):
+        number = int(text)
+        if number >= 1:
+            return number
+    message = f"{text} given, a whole number from 1 is allowed"
+    raise argparse.ArgumentTypeError(message)

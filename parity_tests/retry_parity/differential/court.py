@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import sys
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,7 +18,7 @@ from retry_parity.differential.lane import About, Lane
 from retry_parity.differential.subject import Finding, Judgement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from retry_parity.differential.lane import Ran
@@ -100,12 +102,9 @@ class Apart:
         faults = _faults(ours, theirs)
         if ours.fault is not None or theirs.fault is not None:
             return Judgement(0, findings=faults)
-        try:
-            judgement = self._subject.judge(scenario, ours.told, theirs.told, self._candidate.ask)
-        except (ValueError, EOFError, TypeError) as error:
-            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            faults += (Finding("unreadable-answer", "", -1, "a readable answer", said),)
-            return Judgement(0, findings=faults)
+        judgement = _guarded(
+            lambda: self._subject.judge(scenario, ours.told, theirs.told, self._candidate.ask)
+        )
         return replace(judgement, findings=(*faults, *judgement.findings))
 
 
@@ -144,16 +143,19 @@ class Together:
         abouts = []
         for build in self._builds:
             try:
-                plugin_class = worker.imported(build.plugin)
-            except (ImportError, AttributeError) as error:
-                message = f"{build.spec}: cannot be imported: {error}"
+                with contextlib.redirect_stdout(sys.stderr):
+                    plugin_class = worker.imported(build.plugin)
+                    drivers.append(driver_class(plugin_class))
+            except (Exception, SystemExit) as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                message = f"{build.spec}: cannot be imported: {reason}"
                 raise BuildError(message) from error
-            drivers.append(driver_class(plugin_class))
             abouts.append(About(**worker.about(plugin_class, drivers[-1])))
+        self._refuse_relatives(plugin_class)
         self._subject.meet(abouts[0], abouts[1])  # the forks have to know, too
         _Fork.subject, _Fork.drivers = self._subject, drivers
         self._pool = ProcessPoolExecutor(
-            self._cores, mp_context=multiprocessing.get_context("fork")
+            self._cores, mp_context=multiprocessing.get_context("fork"), initializer=_begin_fork
         )
         return abouts[0], abouts[1]
 
@@ -175,6 +177,14 @@ class Together:
         self._subject.merge_aggregate(aggregate)
         return judgements
 
+    def _refuse_relatives(self, candidate: Any) -> None:
+        """Refuse a candidate that is made of the reference: the two would share their state."""
+        reference, theirs = self._builds
+        tops = {each.__module__.partition(".")[0] for each in candidate.__mro__}
+        if reference.top in tops:
+            message = f"{theirs.spec}: --one-process takes no candidate derived from the reference"
+            raise BuildError(message)
+
     @property
     def _opened(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -195,16 +205,41 @@ class _Fork:
     drivers: ClassVar[list[Any]]
 
 
+def _begin_fork() -> None:
+    """Let what a build prints go to standard error: standard output is the harness's."""
+    sys.stdout = sys.stderr
+    os.dup2(2, 1)
+
+
 def _judge_batch(scenarios: Sequence[Scenario]) -> tuple[list[Judgement], object]:
-    reference, candidate = _Fork.drivers
-    judgements = [
-        _Fork.subject.judge_here(scenario, reference, candidate) for scenario in scenarios
-    ]
+    try:
+        judgements = [_judge_here(scenario) for scenario in scenarios]
+    except Exception:
+        raise
+    except BaseException as error:  # noqa: BLE001 - SystemExit would end the harness, as a success
+        message = f"--one-process: a build raised {type(error).__name__}; run without it"
+        raise BuildError(message) from None
     return judgements, _Fork.subject.take_aggregate()
+
+
+def _judge_here(scenario: Scenario) -> Judgement:
+    return _guarded(lambda: _Fork.subject.judge_here(scenario, *_Fork.drivers))
 
 
 def _judge_named(names: Sequence[str], *, with_time: bool) -> tuple[list[Judgement], object]:
     return _judge_batch([_Fork.subject.scenario(name, with_time=with_time) for name in names])
+
+
+def _guarded(judge: Callable[[], Judgement]) -> Judgement:
+    """Judge; an answer that nobody can make sense of is a finding too, and ends nothing."""
+    try:
+        return judge()
+    except BuildError:
+        raise
+    except Exception as error:  # noqa: BLE001 - an odd answer may fail anywhere
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        finding = Finding("unreadable-answer", "", -1, "a readable answer", said)
+        return Judgement(0, findings=(finding,))
 
 
 def is_fault(finding: Finding) -> bool:
@@ -223,8 +258,7 @@ def _faults(ours: Ran, theirs: Ran) -> tuple[Finding, ...]:
         if ran.fault is not None and (other.fault is None or other.fault.what != ran.fault.what):
             found.append(Finding(f"{side}-{ran.fault.what}", "", ran.fault.step, *told))
         if ran.printed is not None and other.printed is None:
-            step, text = ran.printed
-            prints = f"prints {text!r} to standard output"
+            step, prints = ran.printed
             said = (prints, "prints nothing") if ran is ours else ("prints nothing", prints)
             found.append(Finding(f"{side}-prints", "", step, *said))
     return tuple(found)

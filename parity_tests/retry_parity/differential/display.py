@@ -110,7 +110,7 @@ def _cause_as_json(cause: Cause, subject: Subject) -> dict[str, Any]:
 def _show_cause(number: int, cause: Cause, subject: Subject, console: Console) -> None:
     sample: Sample = cause.smallest
     finding = sample.finding
-    console.print(f"[bold]{number}. {escape(finding.what)}[/]", highlight=False)
+    console.print(f"[bold]{number}. {escape(printable(finding.what))}[/]", highlight=False)
     setting, *steps = subject.show(sample.scenario, finding.step)
     _say(console, f"     {setting}")
     for position, step in enumerate(steps, start=1):
@@ -118,10 +118,18 @@ def _show_cause(number: int, cause: Cause, subject: Subject, console: Console) -
     _say(console, f"     reference: {finding.reference}")
     _say(console, f"     candidate: {finding.candidate}")
     smallest = "" if cause.reduced else "; not reduced to the end"
-    _say(
-        console, f"     {cause.occurrences:,} such differences, first in {sample.name}{smallest}\n"
+    _say(console, f"     {cause.occurrences:,} such differences, first in {sample.name}{smallest}")
+    _say(console, "")
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would act on: some of the text is a build's."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
 
 
 def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from retry_parity.differential.builds import BuildError
+from retry_parity.differential.builds import BuildError, is_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +62,7 @@ class Environments:
         pinned = self._read_constraints()
         key = hashlib.sha256(repr((sys.version, sys.executable, wanted, pinned)).encode())
         home = self._folder / key.hexdigest()[:20]
-        if not (home / "bin" / "python").exists():
+        if not is_there(home / "bin" / "python"):
             self._say(f"making an environment with {', '.join(wanted)}")
             self._build(home, wanted)
         return home / "bin" / "python"
@@ -72,8 +72,9 @@ class Environments:
             return ""
         try:
             return self._constraints.read_text(encoding="utf-8")
-        except OSError as error:
-            message = f"{self._constraints}: cannot be read: {error.strerror or error}"
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            message = f"{self._constraints}: cannot be read: {reason}"
             raise BuildError(message) from error
 
     def _build(self, home: Path, wanted: Sequence[str]) -> None:
@@ -91,14 +92,26 @@ class Environments:
             run_uv(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(unfinished))
             python = str(unfinished / "bin" / "python")
             run_uv(uv, "pip", "install", "--quiet", "--python", python, *narrowed, *wanted)
-            try:
-                unfinished.rename(home)
-            except OSError:
-                # Another process was faster; its environment is as good.
-                if not home.exists():
-                    raise
+            _put(unfinished, home)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _put(made: Path, home: Path) -> None:
+    """Put an environment in its place."""
+    try:
+        made.rename(home)
+    except OSError as error:
+        # Another process was faster, and its environment is as good; or something has cleaned up
+        # in the cache and left half of one.
+        if is_there(home / "bin" / "python"):
+            return
+        shutil.rmtree(home, ignore_errors=True)
+        try:
+            made.rename(home)
+        except OSError:
+            message = f"{home}: cannot be written: {error.strerror or error}; set {CACHE_VARIABLE}"
+            raise BuildError(message) from error
 
 
 def find_uv() -> str:
@@ -128,10 +141,14 @@ def run_uv(uv: str, *arguments: str) -> None:
             [uv, *arguments],
             check=True,
             text=True,
+            errors="replace",
             capture_output=True,
             env=environment,
             timeout=_TIMEOUT_S,
         )
+    except OSError as error:
+        message = f"{uv} cannot be started: {error.strerror or error}"
+        raise BuildError(message) from error
     except subprocess.TimeoutExpired as error:
         message = (
             f"uv {arguments[0]} took more than {_TIMEOUT_S} s; check the network and run again"

@@ -20,7 +20,7 @@ from retry_parity.differential import worker
 from retry_parity.differential.builds import Build, BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from retry_parity.differential.subject import Scenario
@@ -30,7 +30,12 @@ STEP_LIMIT_S: Final = 5.0
 
 _LOAD_LIMIT_S: Final = 60.0
 _GLANCE_S: Final = 0.1
+_END_LIMIT_S: Final = 1.0
 _MOST_SAID: Final = 300
+#: Scenarios that one interpreter runs. In each, virtual time passes, and the clock has an end.
+_MOST_SCENARIOS: Final = 1_000_000
+#: Bytes that one answer may have.
+_MOST_ANSWERED: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Ran:
 
     Attributes:
         told: What the build did, as its driver wrote it; empty after a fault.
-        printed: Step, and what was written to standard output there; ``None`` for nothing.
+        printed: Step, and what was done to standard output there; ``None`` for nothing.
         fault: Why there is nothing told; ``None`` where there is.
     """
 
@@ -112,6 +117,7 @@ class Lane:
         self._sent: deque[list[Scenario]] = deque()
         self._done: deque[list[Ran]] = deque()
         self._process: _Process | None = None
+        self._age = 0
 
     def start(self) -> About:
         """Start the interpreter and load the build.
@@ -129,14 +135,22 @@ class Lane:
                 f"{self.build.spec}: {ended.fault.what} while it is imported: {ended.fault.detail}"
             )
             raise BuildError(message) from None
-        if "error" in told:
-            self.stop()
-            message = f"{self.build.spec}: cannot be imported: {told['error'][:_MOST_SAID]}"
-            raise BuildError(message)
-        return About(**told)
+        try:
+            if "error" not in told:
+                return About(**told)
+            reason = told["error"][:_MOST_SAID]
+        except TypeError:  # the build has written to the pipe
+            reason = f"it says {str(told)[:_MOST_SAID]!r} of itself"
+        self.stop()
+        message = f"{self.build.spec}: cannot be imported: {reason}"
+        raise BuildError(message)
 
     def send(self, scenarios: Sequence[Scenario]) -> None:
         """Hand over scenarios; `receive` gives what became of them, batch by batch."""
+        self._age += len(scenarios)
+        if self._age > _MOST_SCENARIOS:
+            self._restart(self._sent)
+            self._age = len(scenarios)
         self._sent.append(list(scenarios))
         self._running.send(self._sent[-1])
 
@@ -151,8 +165,7 @@ class Lane:
         done: list[Ran] = []
         while len(done) < len(scenarios):
             try:
-                told, printed = self._running.receive(self._step_limit_s)
-                done.append(Ran(told, printed))
+                done.append(self._running.ran(self._step_limit_s))
             except _EndedError as ended:
                 done.append(Ran(b"", fault=ended.fault))
                 self._restart([scenarios[len(done) :], *self._sent])
@@ -181,7 +194,7 @@ class Lane:
             raise BuildError(message)
         return self._process
 
-    def _restart(self, batches: Sequence[list[Scenario]]) -> None:
+    def _restart(self, batches: Iterable[list[Scenario]]) -> None:
         self.stop()
         self.start()
         for batch in batches:
@@ -223,14 +236,20 @@ class _Process:
                 stderr=self._stderr,
                 pass_fds=given,
                 env=environment,
+                start_new_session=True,  # so that what it starts ends with it
             )
         except OSError as error:
+            os.close(ours_out)
+            os.close(ours_in)
+            self._stdout.close()
+            self._stderr.close()
             message = f"{build.spec}: {build.python} cannot be started: {error.strerror or error}"
             raise BuildError(message) from error
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
             progress.close()
+        self._killed = False
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._incoming: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         for target, descriptor in ((self._write, ours_out), (self._read, ours_in)):
@@ -247,6 +266,9 @@ class _Process:
             try:
                 message = self._incoming.get(timeout=_GLANCE_S)
             except queue.Empty:
+                if self._popen.poll() is not None and self._incoming.empty():
+                    # A child of it may hold the pipe open.
+                    raise _EndedError(self._fault()) from None
                 moves, _, step = worker.PROGRESS.unpack_from(self._progress, 0)
                 if moves != moved:
                     moved, since_s = moves, time.monotonic()
@@ -261,26 +283,41 @@ class _Process:
             try:
                 return pickle.loads(message)  # noqa: S301 - see import
             except Exception as error:  # noqa: BLE001 - whatever the build has made of the pipe
-                step = worker.PROGRESS.unpack_from(self._progress, 0)[2]
-                raise _EndedError(
-                    Fault("garbles", f"an answer cannot be read: {error}", step)
-                ) from None
+                raise _EndedError(self._garbled(f"an answer cannot be read: {error}")) from None
+
+    def ran(self, limit_s: float) -> Ran:
+        """Give what became of the next scenario, as `receive` does."""
+        match self.receive(limit_s):
+            case (bytes() as told, None | (int(), str()) as printed):
+                return Ran(told, printed)
+            case _:
+                raise _EndedError(self._garbled("an answer is none"))
 
     def kill(self) -> None:
         self._outgoing.put(None)
-        with contextlib.suppress(OSError):
-            self._popen.kill()
+        self._kill_group()
         self._popen.wait()
         for file in (self._stdout, self._stderr):
             file.close()
+
+    def _kill_group(self) -> None:
+        """Kill the process and what it has started, once: later its number may be another's."""
+        if not self._killed:
+            self._killed = True
+            with contextlib.suppress(OSError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
+
+    def _garbled(self, how: str) -> Fault:
+        return Fault("garbles", how, worker.PROGRESS.unpack_from(self._progress, 0)[2])
 
     def _fault(self) -> Fault:
         """Say how the process ended."""
         step = worker.PROGRESS.unpack_from(self._progress, 0)[2]
         try:
-            status = self._popen.wait(timeout=_GLANCE_S * 10)
+            status = self._popen.wait(timeout=_END_LIMIT_S)
         except subprocess.TimeoutExpired:
             return Fault("garbles", "it closed the pipe and went on", step)
+        self._kill_group()
         how = f"exit status {status}"
         if status < 0:
             with contextlib.suppress(ValueError):
@@ -300,6 +337,9 @@ class _Process:
         with contextlib.suppress(OSError), os.fdopen(descriptor, "rb") as pipe:
             while len(head := pipe.read(worker.LENGTH.size)) == worker.LENGTH.size:
                 size = worker.LENGTH.unpack(head)[0]
+                if size > _MOST_ANSWERED:
+                    self._incoming.put(b"")  # no answer is empty: it cannot be read
+                    return
                 message = pipe.read(size)
                 if len(message) < size:
                     break

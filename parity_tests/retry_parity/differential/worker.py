@@ -55,6 +55,52 @@ class Guests(importlib.abc.MetaPathFinder):
         )
 
 
+class Output:
+    """The process's standard output: a file that stays empty and in its place.
+
+    A build may print there, close it, or put another in its place; each is told once and undone.
+    """
+
+    def __init__(self) -> None:
+        """Remember what is in place now."""
+        self._stream = sys.stdout
+        self._kept = os.dup(_STDOUT)
+        self._identity = _identity(os.fstat(_STDOUT))
+
+    def take(self) -> str:
+        """Say what has been done to it since the last time; nothing, mostly."""
+        with contextlib.suppress(Exception):  # another's flush may do anything
+            sys.stdout.flush()
+        said = []
+        if sys.stdout is not self._stream or self._stream.closed:
+            said.append("closes sys.stdout" if self._stream.closed else "replaces sys.stdout")
+            self._put_stream_back()
+        try:
+            in_place = _identity(os.fstat(_STDOUT)) == self._identity
+        except OSError:
+            in_place = False
+        if not in_place:
+            said.append("closes or replaces file descriptor 1")
+            os.dup2(self._kept, _STDOUT)
+        if os.fstat(_STDOUT).st_size:
+            text = os.pread(_STDOUT, _MOST_TOLD, 0).decode(errors="replace")
+            said.append(f"prints {text!r} to standard output")
+            os.ftruncate(_STDOUT, 0)
+            os.lseek(_STDOUT, 0, os.SEEK_SET)
+        return " and ".join(said)
+
+    def _put_stream_back(self) -> None:
+        if self._stream.closed:
+            self._stream = open(_STDOUT, "w", closefd=False)  # noqa: SIM115 - it stays open
+        with contextlib.suppress(Exception):
+            self._stream.flush()
+        sys.stdout = self._stream
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
 class Worker:
     """One build and its end of the pipes.
 
@@ -71,6 +117,7 @@ class Worker:
         self._progress = progress
         self._moves = 0
         self._scenario = 0
+        self._output = Output()
         self._printed: tuple[int, str] | None = None
         self._driver: Any = None
 
@@ -81,9 +128,10 @@ class Worker:
         while self._driver is not None:
             for scenario in self._receive():
                 self._scenario += 1
-                self._printed = None
                 told = self._driver.run(scenario)
                 self._send((told, self._printed))
+                # Not before: what was printed at import belongs to the first scenario.
+                self._printed = None
 
     def _load(self, hello: dict[str, Any]) -> dict[str, Any]:
         """Import the build; tell of it, or in one line why it cannot be imported."""
@@ -108,14 +156,9 @@ class Worker:
     def _end(self, step: int) -> None:
         self._moves += 1
         PROGRESS.pack_into(self._progress, 0, self._moves, self._scenario, step)
-        with contextlib.suppress(Exception):  # a build may have closed or replaced it
-            sys.stdout.flush()
-        if os.fstat(_STDOUT).st_size:
-            if self._printed is None:
-                told = os.pread(_STDOUT, _MOST_TOLD, 0).decode(errors="replace")
-                self._printed = (step, told)
-            os.ftruncate(_STDOUT, 0)
-            os.lseek(_STDOUT, 0, os.SEEK_SET)
+        told = self._output.take()
+        if told and self._printed is None:
+            self._printed = (step, told)
 
     def _receive(self) -> Any:
         head = self._orders.read(LENGTH.size)
@@ -146,7 +189,9 @@ def clock() -> Any:
     stop_at(origin_ns)
 
     def set_time(now_s: float) -> None:
-        stop_at(origin_ns + int(now_s * _NS_PER_S))
+        if stop_at(origin_ns + int(now_s * _NS_PER_S)):
+            message = f"the clock has no reading for {now_s} s"
+            raise OverflowError(message)
 
     return set_time
 
@@ -163,8 +208,10 @@ def about(plugin_class: Any, driver: Any) -> dict[str, Any]:
         "plugin": f"{plugin_class.__module__}:{plugin_class.__qualname__}",
         "python": platform.python_version(),
         "versions": {
-            each.metadata["Name"].lower(): each.version
+            name.lower(): each.version
             for each in importlib.metadata.distributions()
+            # An interrupted installation leaves a folder without a name.
+            if (name := each.metadata["Name"])
         },
         "has_clock": driver.has_clock,
     }
