@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
     from cpex.framework.extensions import Extensions
 
-    from retry_parity.strategies import Call, Policy, Scenario
+    from retry_parity.scenarios import Call, Policy, Scenario
 
 #: Seconds between two scenarios: every chain of the first is too old for the second.
 GAP_S: Final = 1000.0

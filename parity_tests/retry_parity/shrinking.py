@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from retry_parity.recipes import MAPPINGS, SEQUENCES, Recipe
-from retry_parity.strategies import Call, Fetch, Policy, Rebuild, Scenario, Wait
+from retry_parity.scenarios import Call, Fetch, Policy, Rebuild, Scenario, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from retry_parity.strategies import Step
+    from retry_parity.scenarios import Step
 
 _TOOL: Final = "search"
 _REQUEST: Final = "r1"

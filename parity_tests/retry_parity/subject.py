@@ -14,12 +14,14 @@ from packaging.version import Version
 from retry_parity import driver
 from retry_parity.differential.builds import folder_of
 from retry_parity.differential.subject import Finding, Judgement
-from retry_parity.hearing import Families, Hearing, LiveHearing
+from retry_parity.hearing import Families, Hearing
 from retry_parity.jitter import Draws
 from retry_parity.ledger import shipped_ledger
+from retry_parity.live_hearing import LiveHearing
+from retry_parity.scenarios import Scenario, Wait
 from retry_parity.shrinking import simpler
 from retry_parity.source import Seeded
-from retry_parity.strategies import Scenario, Wait, jittered, scenario
+from retry_parity.strategies import jittered, scenario
 from retry_parity.wording import setting, told
 
 if TYPE_CHECKING:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from cpex.framework.extensions import Extensions
 
     from retry_parity.evidence import Comparison, Counts
+    from retry_parity.scenarios import Call, Policy, Scenario
     from retry_parity.strata import Coverage
-    from retry_parity.strategies import Call, Policy, Scenario
 
 _START_S: Final = 1000.0
 

@@ -22,14 +22,14 @@ from cpex.framework.extensions.extensions import Extensions
 from cpex.framework.extensions.request import RequestExtension
 
 from retry_parity.recipes import build
-from retry_parity.strategies import Call, Fetch, Policy, Rebuild, Scenario, Wait
+from retry_parity.scenarios import Call, Fetch, Policy, Rebuild, Scenario, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from pydantic import BaseModel
 
-    from retry_parity.strategies import Step
+    from retry_parity.scenarios import Step
 
 CEILING_VARIABLE: Final = "MAX_TOOL_RETRIES"
 PLUGIN_NAME: Final = "retry-parity-walk"

@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from retry_parity.recipes import show
-from retry_parity.strategies import Call, Fetch, Rebuild, Wait
+from retry_parity.scenarios import Call, Fetch, Rebuild, Wait
 
 if TYPE_CHECKING:
     from retry_parity.driver import Did
-    from retry_parity.strategies import Scenario, Step
+    from retry_parity.scenarios import Scenario, Step
 
 _MOST_SHOWN: Final = 320
 _MOST_REASON: Final = 80

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from faults import Fault
 
     from retry_parity.evidence import Comparison
+    from retry_parity.scenarios import Scenario
     from retry_parity.source import Source
-    from retry_parity.strategies import Scenario
 
 #: What accepts a changed answer that was not compared.
 NOT_COMPARED: Final = "(not compared)"

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from retry_parity.recipes import Recipe, mapping, sequence
-from retry_parity.strategies import Call, Policy, Scenario, Wait
+from retry_parity.scenarios import Call, Policy, Scenario, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from retry_parity.scenarios import Step
     from retry_parity.source import Source
-    from retry_parity.strategies import Step
 
 
 def _result(**fields: Recipe) -> Recipe:

@@ -24,7 +24,7 @@ from retry_parity.differential.court import Apart
 from retry_parity.differential.environments import CACHE_VARIABLE, Environments
 from retry_parity.differential.lane import Lane
 from retry_parity.recipes import mapping
-from retry_parity.strategies import Call, Scenario
+from retry_parity.scenarios import Call, Scenario
 from retry_parity.subject import RetrySubject
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from faults import Fault
 
-    from retry_parity.strategies import Scenario
+    from retry_parity.scenarios import Scenario
 
 #: Scenarios around each entry, and scenarios of no entry, that each fault meets.
 NEIGHBOURS = 16

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from retry_parity.evidence import Comparison
     from retry_parity.ledger import Entry
-    from retry_parity.strategies import Scenario
+    from retry_parity.scenarios import Scenario
 
 SCENARIOS = 8_000
 NEIGHBOURS = 40

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retry_parity import strategies
+from retry_parity import configs, results, strategies
 from retry_parity.recipes import mapping, sequence
+from retry_parity.scenarios import Call, Policy, Scenario
 from retry_parity.source import Drawn
-from retry_parity.strategies import Call, Policy, Scenario
 from retry_parity.trial import Trial
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def unexplained(scenario: Scenario) -> list[str]:
 def test_a_config_is_taken_refused_and_coerced_alike(data: st.DataObject) -> None:
     """Same configs accepted and refused at load; same settings in force, by metadata and policy."""
     choices = source(data)
-    config = strategies.odd_config(choices)
+    config = configs.odd_config(choices)
     ceiling = choices.pick((None, 3, 1, 0))
     steps = tuple(
         step
@@ -54,9 +54,9 @@ def test_a_config_is_taken_refused_and_coerced_alike(data: st.DataObject) -> Non
 def test_a_single_result_is_judged_alike(data: st.DataObject) -> None:
     """Every kind of result in every container, under every config, on a new chain."""
     choices = source(data)
-    config = strategies.valid_config(choices)
+    config = configs.valid_config(choices)
     steps = tuple(
-        Call(0, tool, f"r{number}", strategies.result(choices), "trace" if number else None)
+        Call(0, tool, f"r{number}", results.result(choices), "trace" if number else None)
         for number, tool in enumerate(("search", "pay"))
     )
     assert unexplained(Scenario(config, None, steps)) == []
@@ -67,7 +67,7 @@ def test_every_text_is_read_alike(data: st.DataObject) -> None:
     """Every text that json.loads takes or refuses, alone in a result without other signals."""
     choices = source(data)
     config = mapping({"check_text_content": True, "jitter": False})
-    item = mapping({"type": "text", "text": strategies.text(choices)})
+    item = mapping({"type": "text", "text": results.text(choices)})
     result = mapping({"content": sequence([item])})
     assert unexplained(Scenario(config, None, (Call(0, "search", "r1", result),))) == []
 

@@ -41,10 +41,12 @@ from laboratory import FAILURE, NAME, SUCCESS, texts
 
 import retry_legacy
 import retry_with_backoff
-from retry_parity import MigrationPlugin, evidence, strategies
+from retry_parity import MigrationPlugin, evidence
+from retry_parity.configs import valid_config
 from retry_parity.flag import Implementation
 from retry_parity.observation import Raised, Side, attempt
 from retry_parity.recipes import build, mapping
+from retry_parity.results import result
 from retry_parity.source import Drawn
 from retry_parity.strategies import REQUESTS, TOOLS, TRACE_IDS, WAITS
 from retry_parity.walk import CEILING_VARIABLE, finish, set_ceiling
@@ -100,13 +102,13 @@ def source(draw: DrawFn) -> Source:
 @st.composite
 def results(draw: DrawFn) -> Recipe:
     """Every result that the generated scenarios know."""
-    return strategies.result(source(draw))
+    return result(source(draw))
 
 
 @st.composite
 def configs(draw: DrawFn) -> Recipe:
     """Every config that both sides take."""
-    return strategies.valid_config(source(draw))
+    return valid_config(source(draw))
 
 
 def names(every: tuple[str, ...]) -> SearchStrategy[str]:

@@ -12,18 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retry_parity.recipes import MAPPINGS, SEQUENCES, Recipe, build, mapping, sequence
+from retry_parity.scenarios import Call, Fetch, Policy, Rebuild, Scenario, Wait
 from retry_parity.shrinking import simpler, simpler_recipe
 from retry_parity.source import Seeded
-from retry_parity.strategies import (
-    Call,
-    Fetch,
-    Policy,
-    Rebuild,
-    Scenario,
-    Wait,
-    jittered,
-    scenario,
-)
+from retry_parity.strategies import jittered, scenario
 
 Holds: TypeAlias = Callable[[Scenario], bool]
 
