@@ -31,7 +31,7 @@ def test_a_sleep_ends_while_the_clock_is_stopped() -> None:
         library = clock_library()
     except NoClockError as error:
         pytest.skip(str(error))  # the library is for 64-bit Linux, and built from a checkout
-    ran = subprocess.run(
+    ran = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-c", SCRIPT],
         env={**os.environ, "LD_PRELOAD": str(library)},
         check=True,
