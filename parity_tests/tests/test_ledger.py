@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
+from cpex.framework import GlobalContext, PluginConfig, PluginContext, ToolPostInvokePayload
 from laboratory import (
     FAILURE,
     HUGE_STATUS,
@@ -17,6 +18,7 @@ from laboratory import (
     Laboratory,
     accepted,
     delays,
+    finish,
     raised,
     texts,
 )
@@ -26,7 +28,7 @@ from retry_parity import process_probes
 from retry_parity.compare import Outcome
 from retry_parity.ledger import Scope, shipped_ledger
 from retry_parity.reference import Reference, stored_failures
-from retry_with_backoff import _core
+from retry_with_backoff import RetryWithBackoffPlugin, _core
 
 BEHAVIOUR_ROWS = {
     "jitter-zero",
@@ -152,6 +154,22 @@ def test_missing_text() -> None:
     assert dict(item) == {"type": "text", "text": []}
     assert [str(each) for each in comparison.differences] == ["payload-mutated:reference"]
     assert accepted(comparison) == ("missing-text",)
+
+
+def test_missing_text_of_the_core_alone() -> None:
+    """The core adds no key where the hybrid has not been before it.
+
+    In shadow mode the hybrid comes first, and what it has added hides what the core would add.
+    """
+    item: defaultdict[str, Any] = defaultdict(list, type="text")
+    payload = ToolPostInvokePayload.model_construct(
+        name="tool", result=SUCCESS | {"content": [item]}
+    )
+    context = PluginContext(global_context=GlobalContext(request_id="r1"))
+    config = PluginConfig(name="retry", kind="x", config={"check_text_content": True})
+    answer = finish(RetryWithBackoffPlugin(config).tool_post_invoke(payload, context))
+    assert answer.retry_delay_ms == 0
+    assert dict(item) == {"type": "text"}
 
 
 @pytest.mark.parametrize("content", [None, 5, True])

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from retry_parity.detection.measure import alarms, as_rows, measure
+from retry_parity.detection.measure import Result, alarms, as_rows, measure
 from retry_parity.detection.mutants import ROOT, DetectionError, by_hand, generated
 from retry_parity.detection.report import document, reason_for, stale
 from retry_parity.differential.builds import BuildError
@@ -53,6 +53,8 @@ def _measure(options: argparse.Namespace) -> int:
         mutants = [mutant for mutant in mutants if options.only in mutant.name]
     partial = bool(options.only) or options.scenarios_only
     results, broken = measure(mutants, options.folder, _tell, scenarios_only=options.scenarios_only)
+    if options.again:
+        return _again(results)
     measured: dict[str, Any] = {
         "sources": sources(),
         "versions": f"Python {platform.python_version()}, {_cargo_version()}",
@@ -61,13 +63,26 @@ def _measure(options: argparse.Namespace) -> int:
         "alarms": alarms(options.decisions, _tell),
     }
     if not partial:
-        RESULT.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        DOCUMENT.write_text(document(measured), encoding="utf-8")
+        _write(measured)
     sys.stdout.write(document(measured))
     for pattern in stale(measured):
         _tell(f"equivalent.toml: {pattern} matches no missed mutant")
     holes = [each.name for each in results if not each.found_by and not reason_for(each.name)]
     return 1 if holes or measured["alarms"]["alarms"] else 0
+
+
+def _again(results: list[Result]) -> int:
+    """Put results in the place of those of the last run."""
+    measured = json.loads(RESULT.read_text(encoding="utf-8"))
+    fresh = {row["name"]: row for row in as_rows(results)}
+    measured["mutants"] = [fresh.get(row["name"], row) for row in measured["mutants"]]
+    _write(measured)
+    return int(any(not each.found_by and not reason_for(each.name) for each in results))
+
+
+def _write(measured: dict[str, Any]) -> None:
+    RESULT.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    DOCUMENT.write_text(document(measured), encoding="utf-8")
 
 
 def _tell(line: str) -> None:
@@ -91,6 +106,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=ROOT / "target" / "detection")
     parser.add_argument("--decisions", type=int, default=DECISIONS, help="decisions for alarms")
     parser.add_argument("--only", default="", help="only mutants whose name has this in it")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="with --only: put the results in the place of the last run's, after a hole is closed",
+    )
     parser.add_argument(
         "--scenarios-only", action="store_true", help="leave out the rest of the suite; for a look"
     )
