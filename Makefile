@@ -75,12 +75,15 @@ test-old-cpex: .venvs/cpex-0.1.2 ## The same with the cpex whose CopyOnWriteDict
 test-published: setup ## The 60 cases against the published hybrid.
 	@$(BIN)/python parity_tests/published/run.py
 
-# Published and hybrid: no difference at all. Hybrid, or published, and core: the ledger only.
+# Published and hybrid: no difference at all. Hybrid, or published, and core: the ledger only. The
+# published rewrite: every known regression.
 test-three-way: setup ## The published hybrid, ours, and the core, each against the others.
 	@$(COMPARE) $(PUBLISHED) legacy --strict $(call LOCKED,0.1.2)
 	@$(COMPARE) $(PUBLISHED) legacy --strict $(call LOCKED,0.1.4)
+	@$(COMPARE) $(PUBLISHED) $(PUBLISHED) --strict $(call LOCKED,0.1.2)
 	@$(COMPARE) $(PUBLISHED) rust $(call LOCKED,0.1.2)
 	@$(COMPARE) $(PUBLISHED) rust $(call LOCKED,0.1.4)
+	@$(BIN)/python parity_tests/published/regressions.py
 	@for version in $(CPEX_VERSIONS); do $(COMPARE) legacy rust --cpex $$version || exit; done
 
 # Hours: a million decisions of each pair, then the Hypothesis suites with a million examples each.
@@ -92,7 +95,7 @@ nightly: ## Look for a difference for hours, elsewhere each time.
 $(CARGO_MUTANTS):
 	@cargo install --locked --quiet --root target/tools cargo-mutants@$(CARGO_MUTANTS_VERSION)
 
-# Some 40 minutes on two cores.
+# Half an hour or more on two cores.
 detection: setup $(CARGO_MUTANTS) ## Measure which faults the parity suite finds, and its false alarms.
 	@$(BIN)/python -m retry_parity.detection --cargo-mutants $(CURDIR)/$(CARGO_MUTANTS)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _end)  # so that what was started is ended
     for stream in (sys.stdout, sys.stderr):
         # Tool names are of any script; a terminal that cannot show one must not end the run.
         if isinstance(stream, io.TextIOWrapper):
@@ -84,6 +86,10 @@ def _run(options: argparse.Namespace) -> bool:
     show(result, progress if options.json == STDOUT else console(stderr=False))
     write_json(options.json, as_json(result))
     return result.succeeded
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def _refuse(message: str, status: int = BAD_INPUT) -> int:

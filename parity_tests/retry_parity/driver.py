@@ -7,6 +7,7 @@ another process, so that nothing of a build but its decisions leaves its interpr
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import marshal
 import math
@@ -58,7 +59,7 @@ class Did(NamedTuple):
         raised: (lineage, message, attributes) of an exception; ``None`` without one.
         internal_errors: Errors that the build turned into an answer.
         internal_cause: The latest of them; ``None`` without one.
-        mutated: Whether the payload was changed.
+        mutated: Names what the result was changed to; empty where it was not.
     """
 
     step: int
@@ -67,7 +68,7 @@ class Did(NamedTuple):
     raised: tuple[tuple[str, ...], str, dict[str, object]] | None
     internal_errors: int = 0
     internal_cause: str | None = None
-    mutated: bool = False
+    mutated: str = ""
 
     def observation(self, side: Side) -> Observation:
         """Give the observation that a comparison takes."""
@@ -178,7 +179,9 @@ class Driver:
         before = content(payload.result) if before is None else before
         did = self._hook(step, "call", plugin.tool_post_invoke, arguments)
         self.seen = content(payload.result)
-        return did if self.seen == before else did._replace(mutated=True)
+        if self.seen == before:
+            return did
+        return did._replace(mutated=hashlib.sha256(self.seen).hexdigest())
 
     def fetch(
         self,

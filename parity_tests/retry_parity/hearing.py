@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from retry_parity import driver
+from retry_parity import driver, view
 from retry_parity.chains import Chains, Count
 from retry_parity.compare import Difference, Kind, compare
 from retry_parity.differential.subject import Finding, Judgement
@@ -15,9 +15,10 @@ from retry_parity.judging import Judge
 from retry_parity.loading import compare_loads, load_difference
 from retry_parity.observation import Call as Asked
 from retry_parity.observation import Hook, Raised, Returned, Side, attempt
+from retry_parity.recipes import MAPPINGS
 from retry_parity.reference import Reference, stored_failures
 from retry_parity.scenarios import Call, Policy, Scenario
-from retry_parity.strata import signal_of
+from retry_parity.strata import Signal, signal_of
 from retry_parity.view import policy_of
 from retry_parity.walk import Walk, finish
 from retry_parity.wording import reason, said, unlike
@@ -37,8 +38,13 @@ if TYPE_CHECKING:
     from retry_parity.evidence import Comparison
     from retry_parity.jitter import Draws
     from retry_parity.ledger import Ledger
+    from retry_parity.recipes import Recipe
 
 _START_S: Final = 1000.0
+#: Differences that two draws from one range may make.
+_DRAWN: Final = frozenset({Kind.DELAY, Kind.RETRY_LOST, Kind.RETRY_EXTRA})
+#: What makes a text odd to a parser, for telling causes apart.
+_ODDITIES: Final = ("NaN", "Infinity", "\\u", "\ufeff", "\ud800")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,7 @@ class Hearing(Walk[Seat]):
         self._draws = draws
         self._families = families
         self._own: dict[tuple[object, object], Count] = {}
+        self._before = 0
         self._ours = {(did.step, did.hook): did for did in ours}
         self._theirs = {(did.step, did.hook): did for did in theirs}
         self._ask = ask
@@ -205,13 +212,15 @@ class Hearing(Walk[Seat]):
         extra = tuple(
             Difference(Kind.PAYLOAD_MUTATED, side.value)
             for side, did in ((Side.REFERENCE, ours), (Side.CANDIDATE, theirs))
-            if did.mutated and not (ours.mutated and theirs.mutated)
+            if did.mutated and ours.mutated != theirs.mutated
         )
         reference = ours.observation(Side.REFERENCE)
         candidate = theirs.observation(Side.CANDIDATE)
         if seat.judge is None:
             # The hybrid refuses this config, so that nobody can say which draws are legal.
-            differences = (*compare(reference, candidate, lambda *_: True), *extra)
+            jitter = _settings(self.scenario.config).get("jitter", True)
+            legal = jitter is not False
+            differences = (*compare(reference, candidate, lambda *_: legal), *extra)
             for each in differences:
                 self._find(each, ours, theirs, "")
             return
@@ -256,7 +265,8 @@ class Hearing(Walk[Seat]):
         path = "text check" if config.check_text_content else "structured"
         signal = attempt(lambda: signal_of(asked.result, config.retry_on_status))
         named = "unreadable" if isinstance(signal, Raised) else signal.value
-        return f"{named}, {path}, {type(asked.result).__name__}"
+        odd = _oddities(asked.result) if signal is Signal.TEXT else ""
+        return f"{named}, {path}, {type(asked.result).__name__}{odd}"
 
     def _keep(self, comparison: Comparison, ours: Did, theirs: Did, where: str) -> None:
         self._accepted.update(comparison.accepted)
@@ -266,7 +276,7 @@ class Hearing(Walk[Seat]):
     def _find(self, difference: Difference, ours: Did, theirs: Did, where: str) -> None:
         what = str(difference)
         if difference.kind is Kind.METADATA:
-            what = f"{what}: {unlike(ours, theirs)}"
+            what, where = f"{what}: {unlike(ours, theirs)}", ""
         elif ours.hook == "load":
             what = f"{what}: {where}"
         self._findings.append(Finding(what, where, self.step, said(ours), said(theirs)))
@@ -274,7 +284,7 @@ class Hearing(Walk[Seat]):
     def _drawn_up_to(self, seat: Seat, asked: Asked, comparison: Comparison) -> int | None:
         """Give the ceiling (milliseconds) up to which both sides drew; ``None`` without draws."""
         oracle, tool, request_id = seat.oracle, asked.tool, asked.request_id
-        policy = policy_of(getattr(_outcome(comparison, Side.REFERENCE), "metadata", None))
+        policy = _policy(seat, tool, _outcome(comparison, Side.REFERENCE))
         if oracle is None or policy is None or tool is None or request_id is None:
             return None
         told = attempt(lambda: (oracle.traits(tool).jitter, oracle.failures(tool, request_id)))
@@ -292,28 +302,37 @@ class Hearing(Walk[Seat]):
         cannot encode, a call in which it raises.
         """
         key = (asked.tool, asked.request_id)
-        count = self._own.get(key, Count(0, 0.0)).at(self.now_s)
+        count = self._before = self._own.get(key, Count(0, 0.0)).at(self.now_s)
         if isinstance(ours.answer, tuple):  # an exception changes nothing
             delay_ms = ours.answer[0]
             count = count + 1 if isinstance(delay_ms, int) and delay_ms > 0 else 0
             self._own[key] = Count(count, self.now_s)
         return count
 
-    @staticmethod
-    def _by_own_count(seat: Seat, asked: Asked, comparison: Comparison, count: int) -> Comparison:
-        """Take two draws for legal that are so by the reference's own count of the chain."""
+    def _by_own_count(
+        self, seat: Seat, asked: Asked, comparison: Comparison, count: int
+    ) -> Comparison:
+        """Take two draws for legal that are so by the reference's own count of the chain.
+
+        A draw of 0, where the candidate may draw one, is taken for no end of the chain.
+        """
         ours, theirs = _outcome(comparison, Side.REFERENCE), _outcome(comparison, Side.CANDIDATE)
-        policy = policy_of(getattr(ours, "metadata", None))
-        kinds = {each.kind for each in comparison.unexplained}
-        if kinds != {Kind.DELAY} or policy is None or seat.oracle is None:
+        policy = _policy(seat, asked.tool, ours)
+        if policy is None or seat.oracle is None or not comparison.unexplained:
             return comparison
         oracle = seat.oracle
         traits = attempt(lambda: oracle.traits(asked.tool or ""))
-        delays = [getattr(outcome, "delay_ms", None) for outcome in (ours, theirs)]
-        legal = all(type(each) is int and 1 <= each <= policy.ceiling_ms(count) for each in delays)
+        drawn = [getattr(outcome, "delay_ms", None) for outcome in (ours, theirs)]
+        smallest = 0 if self._families.zero_drawn else 1
+        count = count or self._before + 1
+        legal = all(
+            type(each) is int and smallest <= each <= policy.ceiling_ms(count) for each in drawn
+        )
         if isinstance(traits, Raised) or not traits.jitter or not legal:
             return comparison
-        return replace(comparison, unexplained=())
+        self._own[asked.tool, asked.request_id] = Count(count, self.now_s)
+        kept = tuple(each for each in comparison.unexplained if each.kind not in _DRAWN)
+        return replace(comparison, unexplained=kept)
 
     def _note_draws(self, ceiling_ms: int, comparison: Comparison) -> bool:
         """Keep two draws from one range.
@@ -344,6 +363,38 @@ class Hearing(Walk[Seat]):
 def _outcome(comparison: Comparison, side: Side) -> object:
     observation = comparison.reference if side is Side.REFERENCE else comparison.candidate
     return None if observation is None else observation.outcome
+
+
+def _oddities(result: object) -> str:
+    """Name what is odd in the texts of a result."""
+    shown = attempt(lambda: str(driver.content(result)))
+    return (
+        ""
+        if isinstance(shown, Raised)
+        else "".join(f", {each}" for each in _ODDITIES if each in shown)
+    )
+
+
+def _settings(config: Recipe) -> dict[Recipe, Recipe]:
+    """Give the settings of a config's recipe, where it is one of a mapping."""
+    return dict(config[1]) if isinstance(config, tuple) and config[0] in MAPPINGS else {}
+
+
+def _policy(seat: Seat, tool: str | None, answer: object) -> view.Policy | None:
+    """Give the policy in force, by the metadata; by the hybrid where a build has none."""
+    told = policy_of(getattr(answer, "metadata", None))
+    if told is not None or seat.oracle is None:
+        return told
+    oracle = seat.oracle
+    config = attempt(lambda: oracle.effective_config(tool or ""))
+    if isinstance(config, Raised):
+        return None
+    return view.Policy(
+        int(config.max_retries),
+        config.backoff_base_ms,
+        config.max_backoff_ms,
+        tuple(config.retry_on_status),
+    )
 
 
 def _refusal(did: Did) -> Raised | None:

@@ -13,8 +13,8 @@ FALSE_ALARM: Final = 1e-9
 
 _BINS: Final = 256
 _MOST_CEILINGS: Final = 64
-#: Below this many pairs no gap is beyond chance.
-_FEWEST: Final = 200
+#: With fewer pairs not even two sides that never agree are beyond chance.
+_FEWEST: Final = 32
 
 
 def allowed_gap(left: int, right: int, false_alarm: float = FALSE_ALARM) -> float:

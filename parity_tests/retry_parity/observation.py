@@ -30,6 +30,9 @@ _OTHER_FIELDS: Final = (
     "http_headers",
 )
 
+#: Fields of newer frameworks that are neutral when they are empty.
+_COLLECTIONS: Final = ("denial_metadata", "background_tasks", "executions")
+
 Given = TypeVar("Given")
 
 
@@ -179,6 +182,10 @@ def returned(value: object) -> Returned:
     for name in _OTHER_FIELDS[1:]:
         item = getattr(value, name, None)
         if item is not None:
+            rest[name] = item
+    for name in _COLLECTIONS:
+        item = getattr(value, name, None)
+        if item:
             rest[name] = item
     return Returned(
         delay_ms=getattr(value, "retry_delay_ms", None),

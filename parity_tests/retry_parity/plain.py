@@ -13,7 +13,7 @@ from typing import Any, Final
 _SCALARS: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 
-_TEXTS: Final = (str, bytes, bytearray)
+_TEXTS: Final = (str, bytes, bytearray, int, float)
 
 
 def snapshot(value: object) -> object:
@@ -28,7 +28,7 @@ def snapshot(value: object) -> object:
 def plain(value: Any) -> Any:
     """Give a value as scalars, tuples, lists and dicts; what is none of them becomes its name.
 
-    Two objects of one class come out alike: what is in them is not looked at, unless it is text. A
+    Two objects of one class come out alike, unless they are text, numbers or Pydantic models. A
     container inside itself, or too far inside others, becomes a name as well.
     """
     return _plain(value, ())
@@ -49,7 +49,11 @@ def _plain(value: Any, around: tuple[int, ...]) -> Any:
         return [_plain(item, around) for item in value]
     if form is _Form.TUPLE:
         return tuple(_plain(item, around) for item in value)
-    content = repr(value) if form is _Form.TEXT else None
+    content = None
+    if form is _Form.TEXT:
+        content = repr(value)
+    elif hasattr(kind, "model_fields"):  # a Pydantic model is what its fields are
+        content = _plain(dict(vars(value)), around)
     return ("object", kind.__module__, kind.__qualname__, content)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from retry_parity import driver
 from retry_parity.differential.builds import folder_of
@@ -67,7 +67,7 @@ class RetrySubject:
 
     def meet(self, reference: About, candidate: About) -> None:
         """See which builds are compared, and which of them are the hybrid."""
-        self._families = Families(_is_hybrid(reference), candidate.plugin.startswith(_DRAW_ZERO))
+        self._families = Families(_is_hybrid(reference), _is_of(candidate, _DRAW_ZERO))
 
     def scenario(self, seed: str, *, with_time: bool) -> Scenario:
         """Generate a scenario; without time, nothing in it waits."""
@@ -150,7 +150,14 @@ class RetrySubject:
 
 def _is_hybrid(about: About) -> bool:
     """Whether a build counts failures as the hybrid does, which answers the ledger's questions."""
-    if about.plugin.startswith("retry_legacy."):
+    if _is_of(about, ("retry_legacy.",)):
         return True
-    version = about.versions.get(_PUBLISHED)
-    return version is not None and Version(version) <= _LAST_HYBRID
+    try:
+        version = Version(about.versions.get(_PUBLISHED, ""))
+    except InvalidVersion:
+        return False
+    return _is_of(about, _DRAW_ZERO) and version <= _LAST_HYBRID
+
+
+def _is_of(about: About, packages: tuple[str, ...]) -> bool:
+    return any(f"{module}.".startswith(packages) for module in about.modules)

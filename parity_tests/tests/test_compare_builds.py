@@ -152,8 +152,8 @@ def test_the_json_is_complete(compared: Any) -> None:
     """Rule: what was run, on what, what was found, and where to look again."""
     _, told = compared(*bounded("legacy", "broken-example"))
     assert set(told) == {
-        "accepted", "aggregate", "builds", "causes", "decisions", "divergent", "equal", "scenarios",
-        "seconds", "seed", "stopped_early", "verdict", "with_time",
+        "accepted", "aggregate", "builds", "causes", "decisions", "divergent", "equal",
+        "not_compared", "scenarios", "seconds", "seed", "stopped_early", "verdict", "with_time",
     }  # fmt: skip
     for side, module in (("reference", "retry_legacy."), ("candidate", "retry_parity.broken")):
         assert told["builds"][side]["plugin"].startswith(module)

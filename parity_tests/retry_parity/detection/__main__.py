@@ -27,7 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; exit status 0, 1 (a hole, or an alarm) or 2 (could not run)."""
     options = _parse(arguments)
     if options.render:
-        sys.stdout.write(document(json.loads(RESULT.read_text(encoding="utf-8"))))
+        measured = json.loads(RESULT.read_text(encoding="utf-8"))
+        if measured["sources"] != sources():
+            _tell("docs/DETECTION.md: the core has changed since; `make detection` measures anew")
+        sys.stdout.write(document(measured))
         return 0
     logging.disable(logging.CRITICAL)  # the hybrid warns of every exhausted chain
     try:

@@ -178,7 +178,7 @@ def _through_scenarios(package: Path, reference: Lane) -> tuple[str, str, int, i
     except BuildError as error:
         return "loading", str(error), 0, 0
     try:
-        subject.meet(about, about)
+        subject.meet(reference.about, about)
         decisions = 0
         for first in range(0, SCENARIOS, _BATCH):
             names = [f"{SEED}:{number}" for number in range(first, first + _BATCH)]

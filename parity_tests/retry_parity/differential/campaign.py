@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from retry_parity.differential.subject import Finding, Scenario, Subject
 
 #: Share of the time that is left for reducing, once there is something to reduce.
-_REDUCING_SHARE: Final = 0.4
+_REDUCING_SHARE: Final = 0.5
 #: Seconds for reducing where the number of scenarios is what is bounded.
 _REDUCING_S: Final = 60.0
 _BATCH: Final = 32
 #: Findings of one kind that are kept for reducing.
 _MOST_SAMPLES: Final = 4
 #: Kinds of finding that are told apart; what comes later is counted with the last one.
-_MOST_KINDS: Final = 400
+_MOST_KINDS: Final = 2_000
 #: Findings of one difference that are reduced: more of them rarely have another cause.
-_MOST_REDUCTIONS: Final = 24
+_MOST_REDUCTIONS: Final = 80
 #: A build that fails this often has shown enough.
 _MOST_FAULTS: Final = 20
 #: Runs of variants while one finding is reduced; few where each may cost a time limit or a start.
@@ -107,6 +107,11 @@ class Outcome:
         aggregate: What only all decisions together show.
         with_time: Whether time passed in the scenarios.
         stopped_early: Why exploring ended before its limit; empty where it did not.
+        not_compared: Scenarios in which a build did not answer.
+        strict: Whether what the ledger accepts counts too.
+        elapsed: Seconds since the campaign began.
+        ended: What ended the campaign before its time: an interrupt, or a build that could not be
+            started anew.
     """
 
     scenarios: int = 0
@@ -118,11 +123,19 @@ class Outcome:
     aggregate: list[Finding] = field(default_factory=list)
     with_time: bool = True
     stopped_early: str = ""
+    not_compared: int = 0
+    strict: bool = False
+    elapsed: float = 0.0
+    ended: BaseException | None = None
 
     @property
     def equal(self) -> bool:
-        """Whether nothing unexplained was found."""
-        return not self.divergent and not self.aggregate
+        """Whether everything was compared, and nothing found that counts."""
+        if self.ended is not None or not self.scenarios or self.not_compared:
+            return False
+        if self.divergent or self.aggregate:
+            return False
+        return not (self.strict and self.accepted)
 
 
 class Campaign:
@@ -153,6 +166,7 @@ class Campaign:
         self._advance = advance
         self._kinds: dict[tuple[str, str], _Kind] = {}
         self._faults = 0
+        self._begun = time.monotonic()
         self.outcome = Outcome(with_time=all(about.has_clock for about in abouts))
 
     def run(self, limits: Limits, only: int | None = None) -> Outcome:
@@ -165,7 +179,7 @@ class Campaign:
         Returns:
             The outcome, which is also there where this is interrupted.
         """
-        begun = time.monotonic()
+        begun = self._begun = time.monotonic()
         numbers: Iterator[int] = iter([only]) if only is not None else iter(range(1 << 62))
         self._explore(numbers, limits, begun)
         self.outcome.aggregate.extend(self._subject.aggregate())
@@ -204,11 +218,12 @@ class Campaign:
             self.outcome.scenarios += 1
             self.outcome.decisions += judgement.decisions
             self.outcome.accepted.update(judgement.accepted)
-            self._faults += any(map(is_fault, judgement.findings))
+            self._faults += not judgement.compared or any(map(is_fault, judgement.findings))
+            self.outcome.not_compared += not judgement.compared
             for finding in judgement.findings:
                 self._note(name, finding)
         self.outcome.seconds = time.monotonic() - begun
-        self._advance(self.outcome, "exploring")
+        self._tell("exploring")
 
     def _note(self, name: str, finding: Finding) -> None:
         self.outcome.divergent[finding.what] += 1
@@ -230,10 +245,10 @@ class Campaign:
         ]
         causes: dict[tuple[str, str], Cause] = {}
         while left:
-            position = min(range(len(left)), key=lambda at: reductions[left[at][0][0]])
+            position = min(range(len(left)), key=lambda at: reductions[_group(left[at][0][0])])
             key, sample = left.pop(position)
-            reductions[key[0]] += 1
-            if reductions[key[0]] > _MOST_REDUCTIONS:
+            reductions[_group(key[0])] += 1
+            if reductions[_group(key[0])] > _MOST_REDUCTIONS:
                 break
             if time.monotonic() >= end and key[0] in {what for what, _ in causes}:
                 continue  # this difference is shown already, and there is no time left
@@ -245,11 +260,17 @@ class Campaign:
                 cause.kinds.add(key)
                 cause.occurrences += self._kinds[key].count
             self.outcome.causes = _in_order(causes.values())
-            self._advance(self.outcome, "reducing")
+            self._tell("reducing")
+
+    def _tell(self, doing: str) -> None:
+        self.outcome.elapsed = time.monotonic() - self._begun
+        self._advance(self.outcome, doing)
 
     def _samples(self, turn: int) -> Iterator[tuple[tuple[str, str], Sample]]:
         """Give one sample of each kind."""
-        for key, kind in self._kinds.items():
+        # The most particular first: they tell of causes that the others do not show.
+        for key in sorted(self._kinds, key=lambda key: -key[1].count(", ")):
+            kind = self._kinds[key]
             if turn < len(kind.samples):
                 yield key, kind.samples[turn]
 
@@ -299,6 +320,11 @@ class Campaign:
                 if finding.what == sample.finding.what and where in {finding.where, _ANYWHERE}:
                     return Sample(sample.name, variant, finding)
         return None
+
+
+def _group(what: str) -> str:
+    """Give what differs without its particulars: the groups share the time for reducing."""
+    return what.partition(":")[0]
 
 
 def _identity(scenario: Scenario) -> bytes:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SECONDS: Final = 60.0
 
-_SEED: Final = re.compile(r"(?P<seed>[^:]+)(?::(?P<number>\d+))?\Z")
+_SEED: Final = re.compile(r"(?P<seed>[^:]+)(?::(?P<number>\d{1,15}))?\Z")
 _LINE_EVERY_S: Final = 10.0
 
 
@@ -117,6 +117,7 @@ def compare_command(options: argparse.Namespace, subject: Subject) -> bool:
         only,
         options.one_process,
         options.step_limit,
+        options.strict,
     )
     environments = Environments(options.cpex, options.constraints, say=say)
     with _advancing(progress, plan.limits) as advance:
@@ -129,8 +130,9 @@ def compare_command(options: argparse.Namespace, subject: Subject) -> bool:
         progress if options.json == STDOUT else console(stderr=False),
     )
     write_json(options.json, as_json(outcome, subject, abouts, seed))
-    accepted = options.strict and bool(outcome.accepted)
-    return outcome.equal and not accepted and outcome.decisions > 0
+    if outcome.ended is not None:
+        raise outcome.ended
+    return outcome.equal
 
 
 def _seed(text: str | None) -> tuple[str, int | None]:
@@ -155,7 +157,7 @@ def _advancing(console: Console, limits: Limits) -> Iterator[Callable[[Outcome, 
         task = bar.add_task("starting", total=limits.scenarios or limits.seconds, told="")
 
         def advance(outcome: Outcome, doing: str) -> None:
-            done = outcome.scenarios if limits.scenarios else outcome.seconds
+            done = outcome.scenarios if limits.scenarios else outcome.elapsed
             bar.update(task, completed=done, description=doing, told=_told(outcome))
 
         yield advance
@@ -169,8 +171,8 @@ class _Lines:
         self._next_s = _LINE_EVERY_S
 
     def __call__(self, outcome: Outcome, doing: str) -> None:
-        if outcome.seconds >= self._next_s:
-            self._next_s = outcome.seconds + _LINE_EVERY_S
+        if outcome.elapsed >= self._next_s:
+            self._next_s = outcome.elapsed + _LINE_EVERY_S
             self._console.print(f"{doing}: {_told(outcome)}", highlight=False)
 
 

@@ -48,8 +48,9 @@ def clock_library() -> Path:
             text=True,
             capture_output=True,
         )
-    except subprocess.CalledProcessError as error:
-        message = f"the clock library cannot be built: {' '.join(error.stderr.split())[:300]}"
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        message = f"the clock library cannot be built: {' '.join(said.split())[:300]}"
         raise NoClockError(message) from error
     for line in built.stdout.splitlines():
         told = json.loads(line)

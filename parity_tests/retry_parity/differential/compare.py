@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from retry_parity.differential.builds import find_build
+from retry_parity.differential.builds import BuildError, find_build
 from retry_parity.differential.campaign import Campaign, Limits, Outcome
 from retry_parity.differential.clock import NoClockError, clock_library
 from retry_parity.differential.court import Apart, Together
@@ -37,6 +37,7 @@ class Plan:
         only: Run just the scenario of this number; ``None`` runs all.
         one_process: Run both builds in one interpreter: faster, and a build that dies ends it.
         step_limit_s: Seconds that one step may take.
+        strict: Whether what the ledger accepts counts too.
     """
 
     reference: str
@@ -46,6 +47,7 @@ class Plan:
     only: int | None = None
     one_process: bool = False
     step_limit_s: float = STEP_LIMIT_S
+    strict: bool = False
 
 
 def compare_builds(
@@ -75,7 +77,13 @@ def compare_builds(
     try:
         abouts = court.open()
         campaign = Campaign(subject, court, abouts, plan.seed, advance=advance)
-        campaign.run(plan.limits, plan.only)
+        campaign.outcome.strict = plan.strict
+        try:
+            campaign.run(plan.limits, plan.only)
+        except (KeyboardInterrupt, BuildError) as error:
+            # What was found until then is shown, and then what has ended it is told.
+            campaign.outcome.ended = error
+            campaign.outcome.stopped_early = str(error) or "interrupted"
     finally:
         court.close()
         logging.disable(logging.NOTSET)

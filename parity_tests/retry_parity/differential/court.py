@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
-    from retry_parity.differential.lane import Ran
+    from retry_parity.differential.lane import Fault, Ran
     from retry_parity.differential.subject import Scenario, Subject
 
+#: Seconds that a batch may take where nothing watches its steps.
+_BATCH_LIMIT_S: Final = 120.0
 _FAULTS: Final = ("-hangs", "-dies", "-garbles")
 
 
@@ -101,7 +104,7 @@ class Apart:
     def _judge(self, scenario: Scenario, ours: Ran, theirs: Ran) -> Judgement:
         faults = _faults(ours, theirs)
         if ours.fault is not None or theirs.fault is not None:
-            return Judgement(0, findings=faults)
+            return Judgement(0, findings=faults, compared=False)
         judgement = _guarded(
             lambda: self._subject.judge(scenario, ours.told, theirs.told, self._candidate.ask)
         )
@@ -131,7 +134,7 @@ class Together:
             raise BuildError(message)
         self._subject = subject
         self._builds = (reference, candidate)
-        self._cores = len(os.sched_getaffinity(0))
+        self._cores = os.cpu_count() or 1
         self.ahead = 2 * self._cores
         self._pool: ProcessPoolExecutor | None = None
         self._sent: deque[Future[tuple[list[Judgement], object]]] = deque()
@@ -170,7 +173,10 @@ class Together:
     def judge(self) -> list[Judgement]:
         """Give the oldest batch's judgements."""
         try:
-            judgements, aggregate = self._sent.popleft().result()
+            judgements, aggregate = self._sent.popleft().result(_BATCH_LIMIT_S)
+        except TimeoutError:
+            message = "--one-process: a build hangs; run without it to see where"
+            raise BuildError(message) from None
         except BrokenProcessPool:
             message = "--one-process: a build ended the interpreter; run without it to see where"
             raise BuildError(message) from None
@@ -195,6 +201,8 @@ class Together:
     def close(self) -> None:
         """End the interpreters."""
         if self._pool is not None:
+            for process in list(self._pool._processes.values()):  # noqa: SLF001 - one may hang
+                process.kill()
             self._pool.shutdown(cancel_futures=True)
 
 
@@ -207,6 +215,7 @@ class _Fork:
 
 def _begin_fork() -> None:
     """Let what a build prints go to standard error: standard output is the harness's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its forks
     sys.stdout = sys.stderr
     os.dup2(2, 1)
 
@@ -247,6 +256,10 @@ def is_fault(finding: Finding) -> bool:
     return finding.what.endswith(_FAULTS)
 
 
+def _alike(fault: Fault, other: Fault | None) -> bool:
+    return other is not None and (fault.what, fault.step) == (other.what, other.step)
+
+
 def _faults(ours: Ran, theirs: Ran) -> tuple[Finding, ...]:
     """Give what a build did beside answering; what both do alike is no difference."""
     found = []
@@ -255,7 +268,7 @@ def _faults(ours: Ran, theirs: Ran) -> tuple[Finding, ...]:
         if ran.fault is not None:
             told[number] = f"{ran.fault.what}: {ran.fault.detail}"
     for side, ran, other in (("reference", ours, theirs), ("candidate", theirs, ours)):
-        if ran.fault is not None and (other.fault is None or other.fault.what != ran.fault.what):
+        if ran.fault is not None and not _alike(ran.fault, other.fault):
             found.append(Finding(f"{side}-{ran.fault.what}", "", ran.fault.step, *told))
         if ran.printed is not None and other.printed is None:
             step, prints = ran.printed

@@ -51,12 +51,16 @@ def show(
 
 def verdict(outcome: Outcome) -> str:
     """Give the result in one line."""
-    if not outcome.equal:
+    if not outcome.scenarios:
+        return "nothing was compared"
+    if outcome.divergent:
         total = sum(outcome.divergent.values())
         causes = len(outcome.causes) + len(outcome.aggregate)
         return f"divergent: {total:,} unexplained differences, {causes:,} causes"
-    if not outcome.decisions:
-        return "nothing was compared"
+    if outcome.not_compared:
+        return f"not enough to say: a build did not answer in {outcome.not_compared:,} scenarios"
+    if outcome.accepted and outcome.strict:
+        return "divergent: the ledger accepts differences, and none was to be"
     if outcome.accepted:
         return "equal but for differences the ledger accepts"
     return "equal"
@@ -75,6 +79,7 @@ def as_json(
         "seconds": round(outcome.seconds, 3),
         "with_time": outcome.with_time,
         "stopped_early": outcome.stopped_early,
+        "not_compared": outcome.not_compared,
         "accepted": dict(sorted(outcome.accepted.items())),
         "divergent": dict(sorted(outcome.divergent.items())),
         "aggregate": [

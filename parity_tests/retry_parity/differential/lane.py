@@ -77,12 +77,14 @@ class About:
         python: Version of the interpreter.
         versions: Versions of the distributions installed there, by name.
         has_clock: Whether its time can be set.
+        modules: Modules of the plugin's class and its bases.
     """
 
     plugin: str
     python: str
     versions: Mapping[str, str]
     has_clock: bool
+    modules: Sequence[str] = ()
 
 
 class Lane:
@@ -117,6 +119,7 @@ class Lane:
         self._sent: deque[list[Scenario]] = deque()
         self._done: deque[list[Ran]] = deque()
         self._process: _Process | None = None
+        self._about: About | None = None
         self._age = 0
 
     def start(self) -> About:
@@ -137,13 +140,26 @@ class Lane:
             raise BuildError(message) from None
         try:
             if "error" not in told:
-                return About(**told)
+                self._about = About(**told)
+                return self._about
             reason = told["error"][:_MOST_SAID]
         except TypeError:  # the build has written to the pipe
             reason = f"it says {str(told)[:_MOST_SAID]!r} of itself"
         self.stop()
         message = f"{self.build.spec}: cannot be imported: {reason}"
         raise BuildError(message)
+
+    @property
+    def about(self) -> About:
+        """What the interpreter says of the build.
+
+        Raises:
+            BuildError: It has not been started.
+        """
+        if self._about is None:
+            message = f"{self.build.spec} is not running"
+            raise BuildError(message)
+        return self._about
 
     def send(self, scenarios: Sequence[Scenario]) -> None:
         """Hand over scenarios; `receive` gives what became of them, batch by batch."""

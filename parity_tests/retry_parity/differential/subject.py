@@ -49,11 +49,13 @@ class Judgement:
         decisions: Decisions that were compared.
         accepted: Explained differences, by ledger id.
         findings: Differences that nothing explains.
+        compared: Whether there was something to compare: not where neither build answers.
     """
 
     decisions: int
     accepted: Mapping[str, int] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    compared: bool = True
 
 
 class Subject(Protocol):

@@ -214,6 +214,7 @@ def about(plugin_class: Any, driver: Any) -> dict[str, Any]:
             if (name := each.metadata["Name"])
         },
         "has_clock": driver.has_clock,
+        "modules": [each.__module__ for each in plugin_class.__mro__],
     }
 
 
