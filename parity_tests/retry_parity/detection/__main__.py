@@ -78,7 +78,10 @@ def _again(results: list[Result]) -> int:
     """Put results in the place of those of the last run."""
     measured = json.loads(RESULT.read_text(encoding="utf-8"))
     fresh = {row["name"]: row for row in as_rows(results)}
-    measured["mutants"] = [fresh.get(row["name"], row) for row in measured["mutants"]]
+    measured["mutants"] = [fresh.pop(row["name"], row) for row in measured["mutants"]]
+    # What is new did not compile the last time.
+    measured["mutants"] += fresh.values()
+    measured["do_not_compile"] -= len(fresh)
     _write(measured)
     return int(any(not each.found_by and not reason_for(each.name) for each in results))
 
