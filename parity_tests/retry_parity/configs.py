@@ -57,6 +57,7 @@ def _valid_settings(source: Source, settings: dict[Recipe, Recipe]) -> None:
 _ODD_NUMBERS: Final[tuple[Recipe, ...]] = (
     0, -1, True, False, 3.0, 3.5, 9.5, "3", " 4 ", "+1_0.00", "3.", "1__0", "x", "", b"3", None,
     2**31, 2**32 - 1, 2**32, 2**63, 2**64 - 1, 2**64, 10**30, -(10**30), float("nan"), float("inf"),
+    2.0**62, 2.0**63, 1e19, -(2.0**63),
     ("decimal", "3"), ("decimal", "3.5"), ("decimal", "9"), ("fraction", 3, 1), ("fraction", 7, 2),
     ("index", 3), ("int-subclass", 4), ("member", 3), ("member", "x"), ("status", 200),
     ("text-member", "3"), ("bytearray", b"3"), "1" * 30, "\ud800", "\uff13", sequence([]),
@@ -78,13 +79,20 @@ _NUMBER_KEYS: Final = ("max_retries", "backoff_base_ms", "max_backoff_ms")
 _FLAG_KEYS: Final = ("jitter", "check_text_content")
 
 
+#: Keys of overrides, together; one that is no name spoils the rest.
+_TOOL_KEYS: Final[tuple[tuple[Recipe, ...], ...]] = (
+    ("pay",), ("pay",), ("pay", b"search"), (b"pay", "\ud800"), (b"\xff",), ("pay", 1), (None,),
+    (("text-member", "pay"), "search"),
+)  # fmt: skip
+
+
 def odd_config(source: Source) -> Recipe:
     """A config with values that some rule turns, clamps or refuses."""
     settings: dict[Recipe, Recipe] = {}
     _odd_settings(source, settings, 4)
     if source.one_in(2):
         overrides: dict[Recipe, Recipe] = {}
-        for tool in ("pay", b"search", "\ud800", 1, None)[: 1 + source.below(5) // 4 * 4]:
+        for tool in source.pick(_TOOL_KEYS):
             override: dict[Recipe, Recipe] = {}
             _odd_settings(source, override, 3)
             if source.one_in(20):

@@ -97,12 +97,20 @@ def bounded_state() -> Shown:
         live = retry_legacy.live_chains(), _core.live_chains()
         dropped = _core.evicted_chains() - dropped_before
         # The oldest was dropped: its next failure is a first one, those of the others are second.
-        return *live, dropped, [_failing(core, request_id) for request_id in reversed(_REQUESTS)]
+        delays = [_failing(core, request_id) for request_id in reversed(_REQUESTS)]
+        # A chain that ended by a success is not the oldest any longer: of d, e and f, d goes.
+        _core.clear_state()
+        _failing(core, "ended")
+        _failing(core, "d")
+        _ask(core, "ended", None)
+        _failing(core, "e")
+        _failing(core, "f")
+        return *live, dropped, delays + [_failing(core, request_id) for request_id in "fed"]
 
     ours, theirs, dropped, delays = _in_a_fork(fill)
     return Shown(
         ours == len(_REQUESTS),
-        (theirs, dropped, delays) == (_MOST_CHAINS, 1, [200, 200, 100]),
+        (theirs, dropped, delays) == (_MOST_CHAINS, 1, [200, 200, 100] * 2),
         f"hybrid {ours} live chains; core {theirs}, {dropped} dropped, then delays of {delays} ms",
     )
 

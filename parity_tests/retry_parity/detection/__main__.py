@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def sources() -> str:
 def _measure(options: argparse.Namespace) -> int:
     mutants = by_hand() + generated(options.cargo_mutants)
     if options.only:
-        mutants = [mutant for mutant in mutants if options.only in mutant.name]
+        mutants = [mutant for mutant in mutants if re.search(options.only, mutant.name)]
     partial = bool(options.only) or options.scenarios_only
     results, broken = measure(mutants, options.folder, _tell, scenarios_only=options.scenarios_only)
     if options.again:
@@ -111,7 +112,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cargo-mutants", default="cargo-mutants", help="path of cargo-mutants")
     parser.add_argument("--folder", type=Path, default=ROOT / "target" / "detection")
     parser.add_argument("--decisions", type=int, default=DECISIONS, help="decisions for alarms")
-    parser.add_argument("--only", default="", help="only mutants whose name has this in it")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="only mutants with a name in which this regular expression is found",
+    )
     parser.add_argument(
         "--again",
         action="store_true",
