@@ -141,13 +141,14 @@ class View:
     def reference_failures(self) -> int:
         """The reference's count after the call; 0 = no chain.
 
-        A name that the reference's store cannot even look up has no chain there.
+        A name that the reference's store cannot even look up has no chain there, nor has a tool
+        whose overrides raise at every call.
         """
         if self.pair is None:
             return 0
         try:
             return self._oracle.failures(*self.pair)
-        except UnicodeEncodeError:
+        except ValueError:
             return 0
 
     @cached_property

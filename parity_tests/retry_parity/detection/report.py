@@ -66,7 +66,7 @@ def document(measured: dict[str, Any]) -> str:
         f"Measured with {measured['versions']}, sources `{measured['sources']}`.\n\n"
     )
     columns = (
-        "| area | faults | found | change no decision | holes | scenarios needed, median | most |\n"
+        "| area | faults | found | change no decision | holes | decisions needed, median | most |\n"
         "|---|---:|---:|---:|---:|---:|---:|\n"
     )
     lines = [_HEAD, summary, "## By area\n\n", columns]
@@ -98,7 +98,7 @@ def stale(measured: dict[str, Any]) -> list[str]:
 def _area_row(area: str, group: list[dict[str, Any]]) -> str:
     found = [row for row in group if row["found_by"]]
     equivalent = [row for row in group if not row["found_by"] and reason_for(row["name"])]
-    needed = [row["scenarios"] for row in found if row["found_by"] == "scenarios"]
+    needed = [row["decisions"] for row in found if row["found_by"] == "scenarios"]
     typical = f"{median(needed):,.0f} | {max(needed):,}" if needed else "- | -"
     holes = len(group) - len(found) - len(equivalent)
     return f"| {area} | {len(group)} | {len(found)} | {len(equivalent)} | {holes} | {typical} |\n"
@@ -107,12 +107,12 @@ def _area_row(area: str, group: list[dict[str, Any]]) -> str:
 def _by_hand(rows: list[dict[str, Any]]) -> list[str]:
     lines = [
         "\n## Written by hand\n\n",
-        "| fault | area | found by | what differed | scenarios | decisions |\n",
-        "|---|---|---|---|---:|---:|\n",
+        "| fault | area | found by | decisions needed |\n",
+        "|---|---|---|---:|\n",
     ]
     lines.extend(
-        f"| {row['name']} | {row['area']} | {row['found_by'] or '-'} | {_cell(row['what'])} "
-        f"| {row['scenarios']:,} | {row['decisions']:,} |\n"
+        f"| {row['name']} | {row['area']} | {row['found_by'] or '-'} "
+        f"| {row['decisions']:,} |\n"
         for row in rows
         if row["by_hand"]
     )

@@ -119,11 +119,11 @@ impl Value {
     }
 }
 
-/// The whole number a double stands for, within 64 bits.
+/// The whole number a double stands for, if it is nearer to 0 than 2^63: the hybrid takes no other.
 #[must_use]
 pub fn whole_of(value: f64) -> Option<i128> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if value.fract() != 0.0 || value.abs() > LIMIT {
+    if value.fract() != 0.0 || value.abs() >= LIMIT {
         return None;
     }
     // Formatting is exact for doubles, and there is no checked cast from f64 to an integer.
