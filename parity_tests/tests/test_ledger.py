@@ -324,3 +324,27 @@ def test_a_chain_that_differs_already_may_come_to_share_its_key() -> None:
     for _ in range(3):
         lab.call(FAILURE, tool="a", request_id="b:c", trace_id="t1")
     assert lab.counts.divergent == {}
+
+
+@pytest.mark.parametrize("retries", [2**32, 2**64, 2**200, 4, 3, 2, 3.0, 4.5, "3", True])
+def test_an_override_above_the_ceiling_is_clamped_before_its_width_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, retries: object
+) -> None:
+    """Both sides take the same overrides under a ceiling, and clamp them alike.
+
+    A core that looked at the width first refused what the hybrid clamps, and no generated config
+    happened to show it.
+    """
+    monkeypatch.setenv("MAX_TOOL_RETRIES", "3")
+    overrides = {"pay": {"max_retries": retries}}
+    configs = [PluginConfig(name="retry", kind="x", config={"tool_overrides": overrides})] * 2
+    sides = (retry_legacy.RetryWithBackoffPlugin, RetryWithBackoffPlugin)
+    payload = ToolPostInvokePayload(name="pay", result=SUCCESS)
+    context = PluginContext(global_context=GlobalContext(request_id="r1"))
+    told = []
+    for side, config in zip(sides, configs, strict=True):
+        try:
+            told.append(finish(side(config).tool_post_invoke(payload, context)).metadata)
+        except (TypeError, ValueError) as error:
+            told.append(f"refused: {isinstance(error, TypeError | ValueError)}")
+    assert told[0] == told[1]

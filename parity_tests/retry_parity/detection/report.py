@@ -60,7 +60,8 @@ def document(measured: dict[str, Any]) -> str:
     alarms = measured["alarms"]
     summary = (
         f"**Faults: {found} of {len(rows) - len(equivalent)} found**; {len(holes)} are holes. "
-        f"{len(equivalent)} more change no decision, {measured['do_not_compile']} do not compile.\n"
+        f"{len(equivalent)} more change no decision, {measured['do_not_compile']} do not compile, "
+        f"{measured.get('not_measured', 0)} were not measured.\n"
         f"**Alarms: {alarms['alarms']} in {alarms['decisions']:,} decisions** "
         f"({alarms['scenarios']:,} scenarios, all jitter on).\n\n"
         f"Measured with {measured['versions']}, sources `{measured['sources']}`.\n\n"
@@ -111,8 +112,7 @@ def _by_hand(rows: list[dict[str, Any]]) -> list[str]:
         "|---|---|---|---:|\n",
     ]
     lines.extend(
-        f"| {row['name']} | {row['area']} | {row['found_by'] or '-'} "
-        f"| {row['decisions']:,} |\n"
+        f"| {row['name']} | {row['area']} | {row['found_by'] or '-'} | {row['decisions']:,} |\n"
         for row in rows
         if row["by_hand"]
     )
@@ -127,9 +127,7 @@ def _found_late(rows: list[dict[str, Any]]) -> list[str]:
         "\n## Found by the rest of the suite only\n\n",
         "| fault | area | by |\n|---|---|---|\n",
     ]
-    lines.extend(
-        f"| {_cell(row['name'])} | {row['area']} | {_cell(row['what'])} |\n" for row in late
-    )
+    lines.extend(f"| {_cell(row['name'])} | {row['area']} |\n" for row in late)
     return lines
 
 
