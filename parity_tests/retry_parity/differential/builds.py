@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +42,8 @@ class Build:
             point says it.
         distribution: Name of the distribution whose entry point says it; empty otherwise.
         packages: Folders of packages that are lent to the interpreter, by name.
+        requirements: What has to be installed in an environment that is still to be made; ``None``
+            where the interpreter is there.
     """
 
     spec: str
@@ -49,6 +51,7 @@ class Build:
     plugin: str = ""
     distribution: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)
+    requirements: tuple[str, ...] | None = None
 
     @property
     def top(self) -> str:
@@ -57,7 +60,9 @@ class Build:
 
 
 def find_build(spec: str, subject: Subject, environments: Environments) -> Build:
-    """Find a build by its name, and make its environment where it has none.
+    """Find a build by its name; its environment, where it needs one, is made by `with_interpreter`.
+
+    Nothing is installed for a comparison of which the other build cannot be used.
 
     Raises:
         BuildError: The name is of no known form, or there is no such build.
@@ -68,10 +73,10 @@ def find_build(spec: str, subject: Subject, environments: Environments) -> Build
             return Build(spec, Path(sys.executable), plugin)
         # The packages of this environment, under another framework.
         folders = {name: folder_of(name) for name in packages}
-        return Build(spec, environments.make([]), plugin, packages=folders)
+        return Build(spec, Path(), plugin, packages=folders, requirements=())
     kind, _, rest = spec.partition(":")
     if kind == "pypi" and rest:
-        return _published(spec, rest, environments)
+        return _published(spec, rest)
     if kind in {"python", "venv"} and environments.cpex is not None:
         message = (
             f"{spec}: --cpex picks the framework of environments made here; this one has its own"
@@ -89,6 +94,17 @@ def find_build(spec: str, subject: Subject, environments: Environments) -> Build
     known = ", ".join((*subject.named_builds, *FORMS))
     message = f"'{spec}' is no build; use one of {known}"
     raise BuildError(message)
+
+
+def with_interpreter(build: Build, environments: Environments) -> Build:
+    """Make the environment of a build that needs one.
+
+    Raises:
+        BuildError: It cannot be made.
+    """
+    if build.requirements is None:
+        return build
+    return replace(build, python=environments.make(build.requirements), requirements=None)
 
 
 def is_there(path: Path) -> bool:
@@ -112,7 +128,7 @@ def folder_of(package: str) -> str:
     return found.submodule_search_locations[0]
 
 
-def _published(spec: str, rest: str, environments: Environments) -> Build:
+def _published(spec: str, rest: str) -> Build:
     requirement, *names = rest.split(":")
     try:
         wanted = Requirement(requirement)
@@ -124,8 +140,8 @@ def _published(spec: str, rest: str, environments: Environments) -> Build:
         message = f"{spec}: name one version, such as {wanted.name}==1.2.3"
         raise BuildError(message)
     plugin = _plugin(spec, names) if names else ""
-    python = environments.make([str(wanted)])
-    return Build(spec, python, plugin, "" if plugin else canonicalize_name(wanted.name))
+    distribution = "" if plugin else canonicalize_name(wanted.name)
+    return Build(spec, Path(), plugin, distribution, requirements=(str(wanted),))
 
 
 def _plugin(spec: str, names: Sequence[str]) -> str:

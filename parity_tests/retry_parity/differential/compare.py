@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from retry_parity.differential.builds import BuildError, find_build
+from retry_parity.differential.builds import BuildError, find_build, with_interpreter
 from retry_parity.differential.campaign import Campaign, Limits, Outcome
 from retry_parity.differential.clock import NoClockError, clock_library
 from retry_parity.differential.court import Apart, Together
@@ -71,6 +71,7 @@ def compare_builds(
     if plan.one_process:
         court = Together(subject, *builds)
     else:
+        builds = [with_interpreter(build, environments) for build in builds]
         court = Apart(subject, *_lanes(plan, builds, subject, say))
     # What is logged is no decision; this process runs the reference too, to judge.
     logging.disable(logging.CRITICAL)

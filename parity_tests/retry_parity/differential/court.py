@@ -126,10 +126,11 @@ class Together:
         if reference.spec != subject.local_reference:
             message = f"--one-process: the reference is {subject.local_reference} there"
             raise BuildError(message)
-        if candidate.spec.partition(":")[0] not in {*subject.named_builds, "python"}:
+        elsewhere = candidate.spec.partition(":")[0] not in {*subject.named_builds, "python"}
+        if elsewhere or candidate.requirements is not None:
             message = f"{candidate.spec}: --one-process takes a candidate of this environment"
             raise BuildError(message)
-        if reference.top == candidate.top or candidate.packages:
+        if reference.top == candidate.top:
             message = f"{candidate.spec}: --one-process takes another package than the reference's"
             raise BuildError(message)
         self._subject = subject
