@@ -15,7 +15,7 @@ from retry_parity.judging import Judge
 from retry_parity.loading import compare_loads, load_difference
 from retry_parity.observation import Call as Asked
 from retry_parity.observation import Hook, Raised, Returned, Side, attempt
-from retry_parity.recipes import MAPPINGS
+from retry_parity.recipes import MAPPINGS, build
 from retry_parity.reference import Reference, stored_failures
 from retry_parity.scenarios import Call, Policy, Scenario
 from retry_parity.strata import Signal, signal_of
@@ -238,15 +238,15 @@ class Hearing(Walk[Seat]):
 
     def _reload(self, changed: Mapping[str, object]) -> object | Raised:
         """Load the candidate with some of the overrides only; the predicate names those to keep."""
-        kept = changed.get("tool_overrides", {})
-        config = self.scenario.config
-        pairs = dict(config[1])
-        kind, overrides = pairs["tool_overrides"]
+        kept: Any = changed.get("tool_overrides", {})
+        kind, settings = self.recipe
+        pairs = dict(settings)
+        overrides_kind, overrides = pairs["tool_overrides"]
         pairs["tool_overrides"] = (
-            kind,
-            tuple((tool, value) for tool, value in overrides if tool in kept),  # type: ignore[operator] # a mapping
+            overrides_kind,
+            tuple((tool, value) for tool, value in overrides if build(tool) in kept),
         )
-        asked = Scenario((config[0], tuple(pairs.items())), self.scenario.ceiling, ())
+        asked = Scenario((kind, tuple(pairs.items())), self.scenario.ceiling, ())
         return _refusal(self._ask_load(asked)) or object()
 
     def _ask_load(self, asked: Scenario) -> Did:

@@ -47,7 +47,7 @@ def override_at_load(case: LoadCase) -> bool:
     overrides = case.reference.config.get(_OVERRIDES)
     if not isinstance(overrides, Mapping):
         return False
-    bad = [tool for tool in overrides if case.reference.raises_for(tool)]
+    bad = [tool for tool in overrides if case.reference.raises_for(_as_called(tool))]
     if case.error.attributes.get("tool") is None or not _names_the_cause(case.error, case.config):
         return False
     good = {tool: value for tool, value in overrides.items() if tool not in bad}
@@ -64,13 +64,16 @@ def error_family_at_load(case: LoadCase) -> bool:
     )
 
 
-def _as_named(tool: object) -> object:
-    """Give a tool's name as the core's exception has it: lone surrogates cannot be said there."""
+def _as_called(tool: object) -> str:
+    """Give the name under which calls meet a key of the overrides: bytes count as text."""
     if isinstance(tool, bytes):
         return tool.decode("utf-8", "replace")
-    if isinstance(tool, str):
-        return tool.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    return tool
+    return tool if isinstance(tool, str) else str(tool)
+
+
+def _as_named(tool: object) -> str:
+    """Give a tool's name as the core's exception has it: lone surrogates cannot be said there."""
+    return _as_called(tool).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def is_config_error(error: Raised) -> bool:
@@ -125,10 +128,7 @@ def _hybrid_minds(config: dict[str, object]) -> bool:
     reference = Reference(loaded, plugin_config, stored_failures)
     overrides = config.get(_OVERRIDES)
     tools = list(overrides) if isinstance(overrides, Mapping) else []
-    return any(
-        reference.raises_for(tool if isinstance(tool, str) else str(_as_named(tool)))
-        for tool in tools
-    )
+    return any(reference.raises_for(_as_called(tool)) for tool in tools)
 
 
 LOAD_PREDICATES: Final[Mapping[str, LoadPredicate]] = MappingProxyType(

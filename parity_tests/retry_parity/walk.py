@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from retry_parity.recipes import Recipe
     from retry_parity.scenarios import Step
 
 CEILING_VARIABLE: Final = "MAX_TOOL_RETRIES"
@@ -79,6 +80,7 @@ class Walk(ABC, Generic[PluginObject]):
     Attributes:
         step: Number of the step under way, from 0; -1 before the first.
         now_s: The virtual time, seconds.
+        recipe: Recipe of the config that was loaded last.
     """
 
     def __init__(self, scenario: Scenario, start_s: float, suffix: str = "") -> None:
@@ -86,6 +88,7 @@ class Walk(ABC, Generic[PluginObject]):
         self.scenario = scenario
         self.step = -1
         self.now_s = start_s
+        self.recipe: Recipe = scenario.config
         self._suffix = suffix
         self._plugins: dict[int, PluginObject | None] = {}
 
@@ -175,8 +178,9 @@ class Walk(ABC, Generic[PluginObject]):
         """Give a plugin object, built at first use; ``None`` when its config is refused."""
         if number not in self._plugins:
             scenario = self.scenario
-            recipe = scenario.other if number and scenario.other is not None else scenario.config
-            config = _CONFIG.cast(config=build(recipe))
+            other = number and scenario.other is not None
+            self.recipe = scenario.other if other else scenario.config
+            config = _CONFIG.cast(config=build(self.recipe))
             self._plugins[number] = self.load(config)
         return self._plugins[number]
 

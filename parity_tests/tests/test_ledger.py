@@ -213,6 +213,16 @@ def test_override_at_load_holds_for_a_tool_of_any_name(tool: str) -> None:
     assert accepted(lab.comparisons[0]) == ("override-at-load",)
 
 
+def test_override_at_load_holds_for_a_name_in_bytes() -> None:
+    """Both sides take bytes for text, so that calls meet the override under the text.
+
+    The hybrid was asked about a tool of the name ``b"search"``, which has no overrides, and a
+    difference that is accepted looked like one that is not: once in 250,000 decisions.
+    """
+    lab = Laboratory(tool_overrides={b"search": {"check_text_content": ""}, "pay": {}})
+    assert accepted(lab.comparisons[0]) == ("override-at-load",)
+
+
 def test_clamped_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clamped 9.5 works in both hooks; only the hybrid fails when asked for the policy."""
     monkeypatch.setenv("MAX_TOOL_RETRIES", "3")
