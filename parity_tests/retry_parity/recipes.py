@@ -145,10 +145,6 @@ def _text_member(value: str) -> Any:
     return make("TextMember", {"IT": value})["IT"]
 
 
-def _generated(items: Iterable[Any]) -> Iterator[Any]:
-    yield from items
-
-
 MAPPINGS: Final[dict[str, Callable[[Any], Any]]] = {
     "dict": dict,
     "subclass": PlainSubclass,
@@ -165,7 +161,6 @@ SEQUENCES: Final[dict[str, Callable[[Any], Any]]] = {
     "set": set,
     "frozenset": frozenset,
     "deque": collections.deque,
-    "generator": _generated,
     "userlist": collections.UserList,
 }
 OTHERS: Final[dict[str, Callable[..., Any]]] = {
