@@ -40,6 +40,7 @@ _SUITE: Final = (
     "parity_tests/tests/test_ledger_strictness.py",
     "parity_tests/tests/test_jitter.py",
     "python_shim/tests/behaviour",
+    "python_shim/tests/test_results.py",
     "parity_tests/tests/test_sequences.py",
 )
 _SUITE_LIMIT_S: Final = 300

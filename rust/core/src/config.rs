@@ -73,6 +73,7 @@ pub const LARGEST_STATUS: i32 = i32::MAX;
 /// The settings in force for one tool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    position: usize,
     max_retries: u32,
     declared_max_retries: u32,
     backoff_base_ms: NonZeroU64,
@@ -85,6 +86,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            position: 0,
             max_retries: DEFAULT_MAX_RETRIES,
             declared_max_retries: DEFAULT_MAX_RETRIES,
             backoff_base_ms: DEFAULT_BACKOFF_BASE_MS,
@@ -97,6 +99,12 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Its place in [`RetryConfig::policies`], from 0.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
     /// Retries after the first call, ceiling applied.
     #[must_use]
     pub fn max_retries(&self) -> u32 {
@@ -211,6 +219,9 @@ impl RetryConfig {
             let policy = merged(&config.base, tool, value, checker)?;
             config.tools.insert(tool.into(), policy);
         }
+        for (policy, position) in config.tools.values_mut().zip(1..) {
+            policy.position = position;
+        }
         Ok(config)
     }
 
@@ -229,6 +240,11 @@ impl RetryConfig {
     /// The tools with overrides and the settings in force for each.
     pub fn tools(&self) -> impl Iterator<Item = (&[u8], &Policy)> {
         self.tools.iter().map(|(tool, policy)| (&**tool, policy))
+    }
+
+    /// All settings in force: the base's first, then those of each tool with overrides.
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        std::iter::once(&self.base).chain(self.tools.values())
     }
 
     /// What the operator should know about this configuration.

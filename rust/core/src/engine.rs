@@ -1,14 +1,14 @@
 //! One decision: is the result a failure, and what follows for its chain.
 
-use std::hash::BuildHasher;
 use std::time::Duration;
 
 use crate::backoff;
+use crate::chain::{ChainId, ChainKey, ReadPath};
 use crate::config::{Policy, RetryConfig};
 use crate::content::Content;
 use crate::failure::{Outcome, is_failure};
 use crate::metadata::NativePolicy;
-use crate::state::{ChainKey, ReadPath, StateStore};
+use crate::state::StateStore;
 
 /// Decides by one configuration. It holds no chain: those live in a [`StateStore`] that many
 /// engines share.
@@ -39,6 +39,23 @@ impl<'a> Judgement<'a> {
     #[must_use]
     pub fn is_failure(&self) -> bool {
         self.is_failure
+    }
+
+    /// What makes the call part of its chain.
+    #[must_use]
+    pub fn chain<'k>(&self, request_id: &'k [u8]) -> ChainKey<'k>
+    where
+        'a: 'k,
+    {
+        ChainKey {
+            path: if self.policy.check_text_content() {
+                ReadPath::Text
+            } else {
+                ReadPath::Structured
+            },
+            tool: self.tool,
+            request_id,
+        }
     }
 
     /// Whether settling may use its draw.
@@ -108,37 +125,28 @@ impl Engine {
 
     /// Counts the result in its chain and decides.
     ///
-    /// `now` is the time since a fixed moment and must not go backwards between calls; `draw` is
+    /// `chain` is the id of [`Judgement::chain`]; `now` is the time since a fixed moment and must not go backwards between calls; `draw` is
     /// 64 uniform random bits, used only where [`Judgement::needs_draw`] says so.
-    pub fn settle<S: BuildHasher>(
+    pub fn settle(
         &self,
         judgement: &Judgement<'_>,
-        request_id: &[u8],
-        store: &mut StateStore<S>,
+        chain: ChainId,
+        store: &mut StateStore,
         now: Duration,
         draw: u64,
     ) -> Decision {
         let policy = judgement.policy;
-        let key = ChainKey {
-            path: if policy.check_text_content() {
-                ReadPath::Text
-            } else {
-                ReadPath::Structured
-            },
-            tool: judgement.tool,
-            request_id,
-        };
         if !judgement.is_failure {
-            store.forget(&key, now);
+            store.forget(chain, now);
             return Decision {
                 verdict: Verdict::Success,
                 failures: 0,
                 retry_delay_ms: 0,
             };
         }
-        let failures = store.record_failure(&key, now);
+        let failures = store.record_failure(chain, now);
         if failures > policy.max_retries() {
-            store.forget(&key, now);
+            store.forget(chain, now);
             return Decision {
                 verdict: Verdict::Exhausted,
                 failures,

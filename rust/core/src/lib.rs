@@ -2,24 +2,25 @@
 //!
 //! The way of one call, in two hops from the plugin hook: [`Engine::judge`] says whether the
 //! result is a failure ([`failure`], [`text`]), [`Engine::settle`] counts it in its chain
-//! ([`state`]) and turns the count into a delay ([`backoff`]).
+//! ([`chain`], [`state`]) and turns the count into a delay ([`backoff`]).
 //!
 //! # Examples
 //!
 //! ```
-//! use std::collections::hash_map::RandomState;
 //! use std::time::Duration;
-//! use retry_core::{Engine, Outcome, RetryConfig, StateStore, Structured, Value};
+//! use retry_core::{ChainIds, Engine, Outcome, RetryConfig, StateStore, Structured, Value};
 //!
 //! let config = RetryConfig::from_value(&Value::Map(vec![
 //!     (Value::text("jitter"), Value::Bool(false)),
 //! ]), None)?;
 //! let engine = Engine::new(config);
-//! let mut store = StateStore::new(1_000, RandomState::new());
+//! let mut store = StateStore::new(1_000);
+//! let ids = ChainIds::new([17, 4]); // random bits, in a program
 //! let failed = Outcome { error: true, structured: Structured::Absent };
 //!
 //! let judgement = engine.judge(b"search", &failed, &mut [].as_slice());
-//! let decision = engine.settle(&judgement, b"request-1", &mut store, Duration::ZERO, 0);
+//! let chain = ids.of(&judgement.chain(b"request-1"));
+//! let decision = engine.settle(&judgement, chain, &mut store, Duration::ZERO, 0);
 //! assert_eq!(decision.retry_delay_ms(), 200);
 //! # Ok::<(), retry_core::ConfigError>(())
 //! ```
@@ -33,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+pub mod chain;
 pub mod config;
 pub mod content;
 pub mod engine;
@@ -43,10 +45,11 @@ pub mod state;
 pub mod text;
 pub mod value;
 
+pub use chain::{ChainId, ChainIds, ChainKey, ReadPath};
 pub use config::{Policy, RetryConfig};
 pub use content::{Content, ContentItem, Finding};
 pub use engine::{Decision, Engine, Judgement, Verdict};
 pub use error::ConfigError;
 pub use failure::{Outcome, Signals, StatusCode, Structured, is_failure};
-pub use state::{ChainKey, ReadPath, SharedStore, StateStore};
+pub use state::{SharedStore, StateStore};
 pub use value::{Integer, Value};

@@ -1,14 +1,16 @@
 //! Counts the failures of each chain, in bounded memory.
 //!
-//! Entries live in a slab, linked in the order of their last failure; a hash table finds them by
-//! key. Every operation costs the same whatever the number of entries: expiry and eviction take
-//! from the oldest end, at most [`EXPIRED_PER_CALL`] expired entries a call.
+//! Entries live in a slab, linked in the order of their last failure; hash tables find them by
+//! id. Every operation costs the same whatever the number of entries: expiry and eviction take
+//! from the oldest end, at most [`EXPIRED_PER_CALL`] expired entries a call, and nothing that
+//! grows grows in one piece.
 
-use std::hash::BuildHasher;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use hashbrown::HashTable;
+
+use crate::chain::ChainId;
 
 /// How long a chain is remembered after its last failure. One that is older counts as absent; one
 /// of exactly this age does not.
@@ -20,83 +22,55 @@ pub const DEFAULT_MAX_CHAINS: u32 = 1_000_000;
 /// Expired entries that one call removes at most. Two a call outpace one new entry a call.
 const EXPIRED_PER_CALL: u32 = 2;
 
-/// Which way a result was read. The hybrid keeps a store for each, so the two never share a count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadPath {
-    /// Flags and status only.
-    Structured,
-    /// Text as well.
-    Text,
-}
-
-/// The identity of a chain.
-///
-/// Tool and request id are a pair: `a:b` + `c` is not `a` + `b:c` (ledger: key-collision).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChainKey<'a> {
-    /// How the result was read.
-    pub path: ReadPath,
-    /// The tool's name, as bytes: a name with a lone surrogate is a name (ledger: name-encoding).
-    pub tool: &'a [u8],
-    /// The id of the incoming request; the same on all retries of it.
-    pub request_id: &'a [u8],
-}
-
 /// Position of an entry in the slab. A million entries need no 64 bits.
 type Slot = u32;
 /// No entry.
 const NONE: Slot = Slot::MAX;
 
-/// One chain. Its two ids stand one behind the other in `ids`.
+/// Time since a fixed moment. 64 bits of nanoseconds last for 584 years.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Nanos(u64);
+
+impl Nanos {
+    fn of(time: Duration) -> Self {
+        Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// One chain, or a free place.
 struct Chain {
-    ids: Box<[u8]>,
-    hash: u64,
-    last_failure: Duration,
-    tool_len: u32,
+    id: ChainId,
+    last_failure: Nanos,
+    /// 0 in a free place.
     failures: u32,
     older: Slot,
+    /// In a free place: the next free one.
     newer: Slot,
-    path: ReadPath,
 }
 
 impl Chain {
-    fn is(&self, key: &ChainKey<'_>) -> bool {
-        let split = usize::try_from(self.tool_len).unwrap_or(usize::MAX);
-        self.path == key.path
-            && self
-                .ids
-                .split_at_checked(split)
-                .is_some_and(|(tool, request_id)| tool == key.tool && request_id == key.request_id)
-    }
-
-    fn is_expired(&self, now: Duration) -> bool {
-        now.saturating_sub(self.last_failure) > TTL
+    fn is_expired(&self, now: Nanos) -> bool {
+        u128::from(now.0.saturating_sub(self.last_failure.0)) > TTL.as_nanos()
     }
 }
 
 /// The failure counts of all chains.
-///
-/// `S` hashes the keys; a keyed hasher keeps a caller from choosing ids that collide.
-pub struct StateStore<S> {
-    hasher: S,
-    table: HashTable<Slot>,
-    slab: Vec<Option<Chain>>,
-    free: Vec<Slot>,
+pub struct StateStore {
+    index: Index,
+    slab: Slab,
     oldest: Slot,
     newest: Slot,
     max_chains: u32,
     evicted: u64,
 }
 
-impl<S: BuildHasher> StateStore<S> {
+impl StateStore {
     /// An empty store that keeps at most `max_chains` chains (at least one).
     #[must_use]
-    pub fn new(max_chains: u32, hasher: S) -> Self {
+    pub fn new(max_chains: u32) -> Self {
         Self {
-            hasher,
-            table: HashTable::new(),
-            slab: Vec::new(),
-            free: Vec::new(),
+            index: Index::new(),
+            slab: Slab::new(),
             oldest: NONE,
             newest: NONE,
             max_chains: max_chains.max(1),
@@ -108,13 +82,13 @@ impl<S: BuildHasher> StateStore<S> {
     ///
     /// A chain whose last failure is longer ago than [`TTL`] starts anew. Where a new chain has no
     /// room, the one whose last failure is the oldest is dropped (ledger: bounded-state).
-    pub fn record_failure(&mut self, key: &ChainKey<'_>, now: Duration) -> u32 {
+    pub fn record_failure(&mut self, id: ChainId, now: Duration) -> u32 {
         self.drop_expired(now, EXPIRED_PER_CALL);
-        let hash = self.hash(key);
-        if let Some(slot) = self.find(hash, key) {
+        let now = Nanos::of(now);
+        if let Some(slot) = self.find(id) {
             self.unlink(slot);
             self.link_newest(slot);
-            return self.chain_mut(slot).map_or(1, |chain| {
+            return self.slab.get_mut(slot).map_or(1, |chain| {
                 let before = if chain.is_expired(now) {
                     0
                 } else {
@@ -126,18 +100,14 @@ impl<S: BuildHasher> StateStore<S> {
             });
         }
         self.make_room();
-        self.insert(hash, key, now);
+        self.insert(id, now);
         1
     }
 
     /// Forgets the chain; whether there was one. An unknown chain costs one look-up and no memory.
-    pub fn forget(&mut self, key: &ChainKey<'_>, now: Duration) -> bool {
+    pub fn forget(&mut self, id: ChainId, now: Duration) -> bool {
         self.drop_expired(now, EXPIRED_PER_CALL);
-        if self.table.is_empty() {
-            return false;
-        }
-        let hash = self.hash(key);
-        let found = self.find(hash, key);
+        let found = self.find(id);
         if let Some(slot) = found {
             self.remove(slot);
         }
@@ -146,19 +116,21 @@ impl<S: BuildHasher> StateStore<S> {
 
     /// The failures counted so far, 0 for an unknown or expired chain.
     #[must_use]
-    pub fn failures(&self, key: &ChainKey<'_>, now: Duration) -> u32 {
-        self.find(self.hash(key), key)
-            .and_then(|slot| self.chain(slot))
-            .filter(|chain| !chain.is_expired(now))
+    pub fn failures(&self, id: ChainId, now: Duration) -> u32 {
+        self.find(id)
+            .and_then(|slot| self.slab.get(slot))
+            .filter(|chain| !chain.is_expired(Nanos::of(now)))
             .map_or(0, |chain| chain.failures)
     }
 
     /// Removes up to `most` expired chains, the oldest first.
     pub fn drop_expired(&mut self, now: Duration, most: u32) {
+        let now = Nanos::of(now);
         for _ in 0..most {
             let oldest = self.oldest;
             if !self
-                .chain(oldest)
+                .slab
+                .get(oldest)
                 .is_some_and(|chain| chain.is_expired(now))
             {
                 return;
@@ -170,13 +142,13 @@ impl<S: BuildHasher> StateStore<S> {
     /// How many chains are held, expired ones that nobody has met yet included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.index.len
     }
 
     /// Whether no chain is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.index.len == 0
     }
 
     /// How many chains were dropped for want of room since the store was made.
@@ -195,37 +167,18 @@ impl<S: BuildHasher> StateStore<S> {
 
     /// Forgets every chain and gives the memory back.
     pub fn clear(&mut self) {
-        self.table = HashTable::new();
-        self.slab = Vec::new();
-        self.free = Vec::new();
+        self.index = Index::new();
+        self.slab = Slab::new();
         self.oldest = NONE;
         self.newest = NONE;
     }
 
-    fn hash(&self, key: &ChainKey<'_>) -> u64 {
-        self.hasher
-            .hash_one((key.path == ReadPath::Text, key.tool, key.request_id))
-    }
-
-    fn find(&self, hash: u64, key: &ChainKey<'_>) -> Option<Slot> {
-        self.table
-            .find(hash, |slot| {
-                self.chain(*slot)
-                    .is_some_and(|chain| chain.hash == hash && chain.is(key))
-            })
-            .copied()
-    }
-
-    fn chain(&self, slot: Slot) -> Option<&Chain> {
-        self.slab.get(usize::try_from(slot).ok()?)?.as_ref()
-    }
-
-    fn chain_mut(&mut self, slot: Slot) -> Option<&mut Chain> {
-        self.slab.get_mut(usize::try_from(slot).ok()?)?.as_mut()
+    fn find(&self, id: ChainId) -> Option<Slot> {
+        self.index.find(&self.slab, id)
     }
 
     fn is_over(&self, bound: u32) -> bool {
-        usize::try_from(bound).is_ok_and(|bound| self.table.len() > bound)
+        usize::try_from(bound).is_ok_and(|bound| self.len() > bound)
     }
 
     fn make_room(&mut self) {
@@ -239,63 +192,35 @@ impl<S: BuildHasher> StateStore<S> {
         self.evicted = self.evicted.saturating_add(1);
     }
 
-    fn insert(&mut self, hash: u64, key: &ChainKey<'_>, now: Duration) {
-        // INVARIANT: max_chains is a u32, so a slot fits; a name of 4 GiB does not get here.
-        let (Ok(next), Ok(tool_len)) = (
-            Slot::try_from(self.slab.len()),
-            u32::try_from(key.tool.len()),
-        ) else {
-            return;
-        };
-        let chain = Some(Chain {
-            ids: [key.tool, key.request_id].concat().into_boxed_slice(),
-            hash,
+    fn insert(&mut self, id: ChainId, now: Nanos) {
+        let slot = self.slab.put(Chain {
+            id,
             last_failure: now,
-            tool_len,
             failures: 1,
             older: NONE,
             newer: NONE,
-            path: key.path,
         });
-        let slot = self.free.pop().unwrap_or(next);
-        match usize::try_from(slot)
-            .ok()
-            .and_then(|index| self.slab.get_mut(index))
-        {
-            Some(place) => *place = chain,
-            None => self.slab.push(chain),
-        }
-        let slab = &self.slab;
-        self.table.insert_unique(hash, slot, |other| {
-            usize::try_from(*other)
-                .ok()
-                .and_then(|index| slab.get(index)?.as_ref())
-                .map_or(0, |chain| chain.hash)
-        });
+        self.index.insert(&self.slab, id, slot);
         self.link_newest(slot);
     }
 
     fn remove(&mut self, slot: Slot) {
         self.unlink(slot);
-        let taken = usize::try_from(slot)
-            .ok()
-            .and_then(|index| self.slab.get_mut(index)?.take());
-        let Some(chain) = taken else { return };
-        if let Ok(entry) = self.table.find_entry(chain.hash, |other| *other == slot) {
-            entry.remove();
+        if let Some(id) = self.slab.take(slot) {
+            self.index.remove(id, slot);
         }
-        self.free.push(slot);
     }
 
     fn unlink(&mut self, slot: Slot) {
-        let Some((older, newer)) = self.chain(slot).map(|chain| (chain.older, chain.newer)) else {
+        let Some((older, newer)) = self.slab.get(slot).map(|chain| (chain.older, chain.newer))
+        else {
             return;
         };
-        match self.chain_mut(older) {
+        match self.slab.get_mut(older) {
             Some(chain) => chain.newer = newer,
             None => self.oldest = newer,
         }
-        match self.chain_mut(newer) {
+        match self.slab.get_mut(newer) {
             Some(chain) => chain.older = older,
             None => self.newest = older,
         }
@@ -303,11 +228,11 @@ impl<S: BuildHasher> StateStore<S> {
 
     fn link_newest(&mut self, slot: Slot) {
         let before = self.newest;
-        if let Some(chain) = self.chain_mut(slot) {
+        if let Some(chain) = self.slab.get_mut(slot) {
             chain.older = before;
             chain.newer = NONE;
         }
-        match self.chain_mut(before) {
+        match self.slab.get_mut(before) {
             Some(chain) => chain.newer = slot,
             None => self.oldest = slot,
         }
@@ -315,18 +240,143 @@ impl<S: BuildHasher> StateStore<S> {
     }
 }
 
+/// The entries. It grows by blocks: a growing vector would copy everything it holds at once.
+struct Slab {
+    blocks: Vec<Vec<Chain>>,
+    len: u32,
+    free: Slot,
+}
+
+/// Entries of a block; a power of two.
+const BLOCK: u32 = 1_024;
+
+impl Slab {
+    fn new() -> Self {
+        Self {
+            blocks: Vec::new(),
+            len: 0,
+            free: NONE,
+        }
+    }
+
+    fn get(&self, slot: Slot) -> Option<&Chain> {
+        let (block, place) = position(slot);
+        self.blocks.get(block)?.get(place)
+    }
+
+    fn get_mut(&mut self, slot: Slot) -> Option<&mut Chain> {
+        let (block, place) = position(slot);
+        self.blocks.get_mut(block)?.get_mut(place)
+    }
+
+    /// Stores an entry, in a free place if there is one.
+    fn put(&mut self, chain: Chain) -> Slot {
+        let slot = self.free;
+        if let Some(place) = self.get_mut(slot) {
+            let next = place.newer;
+            *place = chain;
+            self.free = next;
+            return slot;
+        }
+        // INVARIANT: a store is bounded by a u32, so that `len` fits.
+        let slot = self.len;
+        self.len = slot.saturating_add(1);
+        let (block, _) = position(slot);
+        if let Some(block) = self.blocks.get_mut(block) {
+            block.push(chain);
+        } else {
+            let mut fresh = Vec::with_capacity(usize::try_from(BLOCK).unwrap_or(1));
+            fresh.push(chain);
+            self.blocks.push(fresh);
+        }
+        slot
+    }
+
+    /// Frees the place of an entry and gives the entry's id.
+    fn take(&mut self, slot: Slot) -> Option<ChainId> {
+        let next = self.free;
+        let chain = self.get_mut(slot).filter(|chain| chain.failures > 0)?;
+        chain.failures = 0;
+        chain.newer = next;
+        let id = chain.id;
+        self.free = slot;
+        Some(id)
+    }
+}
+
+/// The block of a slot and the place in it. That of [`NONE`] is beyond every slab.
+fn position(slot: Slot) -> (usize, usize) {
+    let block = usize::try_from(slot / BLOCK).unwrap_or(usize::MAX);
+    let place = usize::try_from(slot % BLOCK).unwrap_or(usize::MAX);
+    (block, place)
+}
+
+/// Finds entries by id. Many small tables, because each doubles in one piece: a single one of a
+/// million entries would stop a call for tens of milliseconds.
+struct Index {
+    shards: Vec<HashTable<Slot>>,
+    len: usize,
+}
+
+/// Tables; a power of two.
+const SHARDS: u64 = 1_024;
+
+impl Index {
+    fn new() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
+            len: 0,
+        }
+    }
+
+    fn find(&self, slab: &Slab, id: ChainId) -> Option<Slot> {
+        self.shards
+            .get(shard_of(id))?
+            .find(id.place, |slot| {
+                slab.get(*slot).is_some_and(|chain| chain.id == id)
+            })
+            .copied()
+    }
+
+    /// Adds an entry whose id is not in there yet.
+    fn insert(&mut self, slab: &Slab, id: ChainId, slot: Slot) {
+        let Some(shard) = self.shards.get_mut(shard_of(id)) else {
+            return;
+        };
+        shard.insert_unique(id.place, slot, |other| {
+            slab.get(*other).map_or(0, |chain| chain.id.place)
+        });
+        self.len = self.len.saturating_add(1);
+    }
+
+    fn remove(&mut self, id: ChainId, slot: Slot) {
+        let entry = self
+            .shards
+            .get_mut(shard_of(id))
+            .and_then(|shard| shard.find_entry(id.place, |other| *other == slot).ok());
+        if let Some(entry) = entry {
+            entry.remove();
+            self.len = self.len.saturating_sub(1);
+        }
+    }
+}
+
+fn shard_of(id: ChainId) -> usize {
+    usize::try_from(id.shard % SHARDS).unwrap_or(0)
+}
+
 /// A [`StateStore`] that threads share.
 ///
 /// A panic while the store is in use leaves it in an unknown state: it is emptied then, which
 /// costs the live chains their counts, and later calls go on.
-pub struct SharedStore<S> {
-    store: Mutex<StateStore<S>>,
+pub struct SharedStore {
+    store: Mutex<StateStore>,
 }
 
-impl<S: BuildHasher> SharedStore<S> {
+impl SharedStore {
     /// Shares `store`.
     #[must_use]
-    pub fn new(store: StateStore<S>) -> Self {
+    pub fn new(store: StateStore) -> Self {
         Self {
             store: Mutex::new(store),
         }
@@ -334,7 +384,7 @@ impl<S: BuildHasher> SharedStore<S> {
 
     /// Runs `use_store` with the store to itself. Nothing that may wait or call foreign code
     /// belongs in there.
-    pub fn with<T>(&self, use_store: impl FnOnce(&mut StateStore<S>) -> T) -> T {
+    pub fn with<T>(&self, use_store: impl FnOnce(&mut StateStore) -> T) -> T {
         let mut store = self.store.lock().unwrap_or_else(|poisoned| {
             self.store.clear_poison();
             let mut store = poisoned.into_inner();

@@ -63,19 +63,25 @@ pub fn read(text: &str) -> Reading {
 
 const ERROR_KEY: &[u8] = b"isError";
 const STATUS_KEY: &[u8] = b"status_code";
+/// How an escape of an ASCII character begins.
+const ESCAPE: &[u8] = br"\u00";
 
 static ERROR_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(ERROR_KEY));
 static STATUS_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(STATUS_KEY));
-static ESCAPE_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br"\u00"));
+static ESCAPE_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(ESCAPE));
 
 /// Whether the text could hold one of the keys at all; most tool output does not.
 ///
-/// INVARIANT: both keys are ASCII letters and underscores, and the only JSON escape that spells
-/// one of those is `\u00..`. A text with neither key nor that escape gives no signal, JSON or not.
+/// INVARIANT: both keys are ASCII letters and underscores. The only JSON escapes that spell one of
+/// those are `\u004x` to `\u007x`. A text with neither key nor such an escape gives no signal, JSON
+/// or not.
 fn may_hold_a_signal(bytes: &[u8]) -> bool {
-    [&ERROR_FINDER, &STATUS_FINDER, &ESCAPE_FINDER]
-        .iter()
-        .any(|finder| finder.find(bytes).is_some())
+    ERROR_FINDER.find(bytes).is_some()
+        || STATUS_FINDER.find(bytes).is_some()
+        || ESCAPE_FINDER.find_iter(bytes).any(|at| {
+            let digit = bytes.get(at.saturating_add(ESCAPE.len()));
+            matches!(digit, Some(b'4'..=b'7'))
+        })
 }
 
 /// Why reading ended early.
@@ -352,18 +358,23 @@ impl Reader<'_> {
     fn string_rest(&mut self) -> Step<bool> {
         let mut escaped = false;
         loop {
-            let Some(byte) = self.peek() else {
-                return Err(Stop::NotJson);
-            };
-            self.advance(1);
-            match byte {
-                b'"' => return Ok(escaped),
-                b'\\' => {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let plain = rest
+                .iter()
+                .position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f))
+                .ok_or(Stop::NotJson)?;
+            self.advance(plain);
+            match self.peek() {
+                Some(b'"') => {
+                    self.advance(1);
+                    return Ok(escaped);
+                }
+                Some(b'\\') => {
+                    self.advance(1);
                     escaped = true;
                     self.escape()?;
                 }
-                0..=0x1f => return Err(Stop::NotJson),
-                _ => {}
+                _ => return Err(Stop::NotJson),
             }
         }
     }

@@ -1,15 +1,13 @@
 //! Decision tables: every shape of a result, on both read paths, and whole chains.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
 use retry_core::{
-    ContentItem, Engine, Outcome, RetryConfig, Signals, StateStore, StatusCode, Structured, Value,
+    ChainIds, ContentItem, Decision, Engine, Judgement, Outcome, RetryConfig, Signals, StateStore,
+    StatusCode, Structured, Value,
 };
 use serde_json::json;
-
-type Store = StateStore<BuildHasherDefault<DefaultHasher>>;
 
 fn engine(settings: &[(&str, Value)]) -> Engine {
     let written = settings
@@ -19,8 +17,19 @@ fn engine(settings: &[(&str, Value)]) -> Engine {
     Engine::new(RetryConfig::from_value(&Value::Map(written), None).unwrap())
 }
 
-fn store() -> Store {
-    Store::new(100, BuildHasherDefault::default())
+fn store() -> StateStore {
+    StateStore::new(100)
+}
+
+/// The call belongs to the chain of request `r`.
+fn settle(
+    engine: &Engine,
+    judgement: &Judgement<'_>,
+    store: &mut StateStore,
+    draw: u64,
+) -> Decision {
+    let chain = ChainIds::new([17, 4]).of(&judgement.chain(b"r"));
+    engine.settle(judgement, chain, store, Duration::ZERO, draw)
 }
 
 fn failed() -> Outcome {
@@ -147,7 +156,7 @@ fn a_chain_retries_within_its_budget_then_starts_anew() {
     let judgement = engine.judge(b"t", &failed(), &mut [].as_slice());
     let table: Vec<String> = (1..=6)
         .map(|call| {
-            let decision = engine.settle(&judgement, b"r", &mut store, Duration::ZERO, 0);
+            let decision = settle(&engine, &judgement, &mut store, 0);
             format!(
                 "failure {call}: {:?}, count {}, delay {} ms, live chains {}",
                 decision.verdict,
@@ -165,7 +174,7 @@ fn no_budget_means_no_retry_and_no_state() {
     let engine = engine(&[("max_retries", Value::int(0))]);
     let mut store = store();
     let judgement = engine.judge(b"t", &failed(), &mut [].as_slice());
-    let decision = engine.settle(&judgement, b"r", &mut store, Duration::ZERO, 0);
+    let decision = settle(&engine, &judgement, &mut store, 0);
     assert_eq!(decision.retry_delay_ms(), 0);
     assert!(store.is_empty());
 }
@@ -179,7 +188,7 @@ fn jitter_never_loses_a_retry() {
     ]);
     let judgement = engine.judge(b"t", &failed(), &mut [].as_slice());
     for draw in [0, 1, u64::MAX / 2, u64::MAX] {
-        let decision = engine.settle(&judgement, b"r", &mut store(), Duration::ZERO, draw);
+        let decision = settle(&engine, &judgement, &mut store(), draw);
         assert_eq!(decision.retry_delay_ms(), 1, "draw {draw}");
     }
 }
@@ -214,11 +223,7 @@ fn an_override_changes_the_budget_the_delay_and_the_read_path() {
     );
     let mut store = store();
     let delays: Vec<u64> = (0..2)
-        .map(|_| {
-            engine
-                .settle(&slow, b"r", &mut store, Duration::ZERO, 0)
-                .retry_delay_ms()
-        })
+        .map(|_| settle(&engine, &slow, &mut store, 0).retry_delay_ms())
         .collect();
     assert_eq!(delays, [7, 0]);
 }

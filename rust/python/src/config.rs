@@ -10,7 +10,7 @@ use retry_core::config::{
 };
 
 use crate::errors::refused;
-use crate::results::metadata_of;
+use crate::results::PolicyMetadata;
 use crate::value::{config_of, name_bytes};
 
 /// See `_core.pyi`.
@@ -64,7 +64,7 @@ impl PyRetryConfig {
         py: Python<'py>,
         tool_name: Option<&Bound<'py, PyString>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        metadata_of(py, self.policy(tool_name)?)
+        PolicyMetadata::of(py, self.policy(tool_name)?)?.copied(py)
     }
 
     fn notices(&self) -> Vec<String> {

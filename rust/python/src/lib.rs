@@ -3,14 +3,17 @@
 //! It reads Python payloads, calls [`retry_core`], builds cpex results and maps errors. No rule
 //! about retries lives here.
 
+mod attributes;
 mod config;
 mod errors;
+mod fresh;
 mod payload;
 mod plugin_core;
 mod process;
 mod report;
 mod results;
 mod settings;
+mod unchecked;
 mod value;
 
 /// The extension module. Its public surface is typed and documented in `_core.pyi`.

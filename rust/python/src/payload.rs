@@ -1,8 +1,8 @@
 //! Reads what a hook is given.
 //!
 //! A result may come in any dict subclass, some of which keep nothing in their own storage (the
-//! `CopyOnWriteDict` of cpex up to 0.1.2): only an exact dict is read directly, everything else
-//! through its `get`. Nothing here writes to a payload, and `get` adds no key to a `defaultdict`.
+//! `CopyOnWriteDict` of cpex up to 0.1.2): only a dict whose `get` is that of dicts is read
+//! directly, everything else through its `get`. Nothing here writes to a payload, and `get` adds no key to a `defaultdict`.
 
 use std::borrow::Cow;
 
@@ -13,31 +13,41 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString};
 use retry_core::{Content, ContentItem, Finding, Outcome, Signals, StatusCode, Structured};
 
+use crate::attributes::{Fields, Reader};
 use crate::errors::not_text;
+use crate::unchecked;
 use crate::value::name_bytes;
 
-/// A tool's name and the id of its request.
-pub(crate) struct Names<'py> {
+static PAYLOAD: Fields = Fields::new(&["name", "result"]);
+static CONTEXT: Fields = Fields::new(&["global_context"]);
+static GLOBAL_CONTEXT: Fields = Fields::new(&["request_id"]);
+
+/// One finished call of a tool.
+pub(crate) struct ToolCall<'py> {
     tool: Bound<'py, PyString>,
     request_id: Bound<'py, PyString>,
+    result: Bound<'py, PyAny>,
 }
 
-impl<'py> Names<'py> {
-    /// The names of one call of `tool_post_invoke`.
+impl<'py> ToolCall<'py> {
+    /// What `tool_post_invoke` is told of the call.
     ///
     /// # Errors
     ///
-    /// A name is missing or no text, which cpex never hands out.
+    /// A name is missing or no text, or there is no result, which cpex never hands out.
     pub(crate) fn read(payload: &Bound<'py, PyAny>, context: &Bound<'py, PyAny>) -> PyResult<Self> {
         let py = payload.py();
-        let request_id = context
-            .getattr(intern!(py, "global_context"))?
-            .getattr(intern!(py, "request_id"))?;
+        let global_context = CONTEXT.of(context).get(intern!(py, "global_context"))?;
+        let request_id = GLOBAL_CONTEXT
+            .of(&global_context)
+            .get(intern!(py, "request_id"))?;
+        let payload = PAYLOAD.of(payload);
         Ok(Self {
-            tool: tool_name(payload)?,
+            tool: tool_in(&payload)?,
             request_id: request_id
                 .cast_into()
                 .map_err(|error| not_text("request_id", &error.into_inner()))?,
+            result: payload.get(intern!(py, "result"))?,
         })
     }
 
@@ -50,12 +60,21 @@ impl<'py> Names<'py> {
     pub(crate) fn request_id(&self) -> PyResult<Cow<'_, [u8]>> {
         name_bytes(&self.request_id)
     }
+
+    /// What the tool gave.
+    pub(crate) fn result(&self) -> &Bound<'py, PyAny> {
+        &self.result
+    }
 }
 
 /// The name of the tool that a payload belongs to.
 pub(crate) fn tool_name<'py>(payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+    tool_in(&PAYLOAD.of(payload))
+}
+
+fn tool_in<'py>(payload: &Reader<'_, 'py>) -> PyResult<Bound<'py, PyString>> {
     payload
-        .getattr(intern!(payload.py(), "name"))?
+        .get(intern!(payload.py(), "name"))?
         .cast_into()
         .map_err(|error| not_text("payload.name", &error.into_inner()))
 }
@@ -82,24 +101,27 @@ pub(crate) fn is_traced(extensions: Option<&Bound<'_, PyAny>>) -> PyResult<bool>
 ///
 /// Whatever a dict subclass raises from its `get`.
 pub(crate) fn outcome(result: &Bound<'_, PyAny>) -> PyResult<Outcome> {
-    if !is_dict(result)? {
+    let Some(result) = Mapping::of(result)? else {
         return Ok(Outcome::NO_RESULT);
-    }
-    let py = result.py();
-    let error = is_true(result, intern!(py, "isError"))?;
-    let structured = match get(result, intern!(py, "structuredContent"))? {
+    };
+    let py = result.object.py();
+    let error = result.is_true(intern!(py, "isError"))?;
+    let structured = match result.get(intern!(py, "structuredContent"))? {
         None => Structured::Absent,
-        Some(object) if is_dict(&object)? => Structured::Object(signals(&object)?),
-        Some(_) => Structured::Opaque,
+        Some(object) => match Mapping::of(&object)? {
+            Some(object) => Structured::Object(signals(&object)?),
+            None => Structured::Opaque,
+        },
     };
     Ok(Outcome { error, structured })
 }
 
-fn signals(object: &Bound<'_, PyAny>) -> PyResult<Signals> {
-    let py = object.py();
+fn signals(object: &Mapping<'_, '_>) -> PyResult<Signals> {
+    let py = object.object.py();
     Ok(Signals {
-        error: is_true(object, intern!(py, "isError"))?,
-        status: get(object, intern!(py, "status_code"))?
+        error: object.is_true(intern!(py, "isError"))?,
+        status: object
+            .get(intern!(py, "status_code"))?
             .as_ref()
             .and_then(status_code),
     })
@@ -114,32 +136,62 @@ fn status_code(value: &Bound<'_, PyAny>) -> Option<StatusCode> {
     })
 }
 
-/// Whether the value is the object `True`: no truthy value, no boolean of another library.
-fn is_true(mapping: &Bound<'_, PyAny>, key: &Bound<'_, PyString>) -> PyResult<bool> {
-    Ok(get(mapping, key)?.is_some_and(|value| value.is(PyBool::new(mapping.py(), true))))
+/// What Python's `isinstance(object, dict)` holds for, and the way to read it.
+struct Mapping<'a, 'py> {
+    object: &'a Bound<'py, PyAny>,
+    /// Its own storage, where its `get` would read nothing else.
+    storage: Option<&'a Bound<'py, PyDict>>,
 }
 
-/// `mapping.get(key)`; `None` where it is missing or None.
-fn get<'py>(
-    mapping: &Bound<'py, PyAny>,
-    key: &Bound<'py, PyString>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let value = match mapping.cast_exact::<PyDict>() {
-        Ok(dict) => dict.get_item(key)?,
-        Err(_) => Some(mapping.call_method1(intern!(mapping.py(), "get"), (key,))?),
-    };
-    Ok(value.filter(|value| !value.is_none()))
+impl<'a, 'py> Mapping<'a, 'py> {
+    /// The mapping that an object is, if it is one.
+    fn of(object: &'a Bound<'py, PyAny>) -> PyResult<Option<Self>> {
+        if let Ok(dict) = object.cast_exact::<PyDict>() {
+            return Ok(Some(Self {
+                object,
+                storage: Some(dict),
+            }));
+        }
+        if object.is_none() || object.is_exact_instance_of::<PyString>() {
+            return Ok(None);
+        }
+        let dict = object.cast::<PyDict>().ok();
+        // An object can also claim to be a dict, through its `__class__`.
+        if dict.is_none() && !object.is_instance(&object.py().get_type::<PyDict>())? {
+            return Ok(None);
+        }
+        let storage = match dict {
+            Some(dict) if reads_its_storage(dict)? => Some(dict),
+            _ => None,
+        };
+        Ok(Some(Self { object, storage }))
+    }
+
+    /// `mapping.get(key)`; `None` where it is missing or None.
+    fn get(&self, key: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let value = match self.storage {
+            Some(dict) => dict.get_item(key)?,
+            None => Some(self.object.call_method1(intern!(key.py(), "get"), (key,))?),
+        };
+        Ok(value.filter(|value| !value.is_none()))
+    }
+
+    /// Whether the value is the object `True`: no truthy value, no boolean of another library.
+    fn is_true(&self, key: &Bound<'py, PyString>) -> PyResult<bool> {
+        Ok(self
+            .get(key)?
+            .is_some_and(|value| value.is(PyBool::new(key.py(), true))))
+    }
 }
 
-/// Python's `isinstance(object, dict)`, which an object can also claim through `__class__`.
-fn is_dict(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    if object.is_instance_of::<PyDict>() {
-        return Ok(true);
+/// Whether the `get` of a dict subclass is that of dicts, so that it need not be called.
+///
+/// INVARIANT: the storage itself is never asked first: a lazy mapping keeps nothing there.
+fn reads_its_storage(dict: &Bound<'_, PyDict>) -> PyResult<bool> {
+    match dict.getattr_opt(intern!(dict.py(), "get"))? {
+        Some(get) => unchecked::is_dict_get(&get, dict),
+        None => Ok(false),
     }
-    if object.is_none() || object.is_exact_instance_of::<PyString>() {
-        return Ok(false);
-    }
-    object.is_instance(&object.py().get_type::<PyDict>())
 }
 
 /// The content of a result, read only when the core asks for it.
@@ -168,7 +220,10 @@ impl<'a, 'py> ResultContent<'a, 'py> {
 
     fn walk(&self, examine: &mut dyn FnMut(ContentItem<'_>) -> Finding) -> PyResult<bool> {
         let py = self.result.py();
-        let Some(content) = get(self.result, intern!(py, "content"))? else {
+        let Some(result) = Mapping::of(self.result)? else {
+            return Ok(false);
+        };
+        let Some(content) = result.get(intern!(py, "content"))? else {
             return Ok(false);
         };
         if let Ok(items) = content.cast_exact::<PyList>() {
@@ -207,18 +262,18 @@ fn item_fails(
     item: &Bound<'_, PyAny>,
     examine: &mut dyn FnMut(ContentItem<'_>) -> Finding,
 ) -> PyResult<bool> {
-    if !is_dict(item)? {
+    let Some(item) = Mapping::of(item)? else {
         return Ok(false);
-    }
-    let py = item.py();
-    let Some(kind) = get(item, intern!(py, "type"))? else {
+    };
+    let py = item.object.py();
+    let Some(kind) = item.get(intern!(py, "type"))? else {
         return Ok(false);
     };
     let finding = match kind.cast_exact::<PyString>().map(|kind| kind.to_str()) {
         Ok(Ok("image" | "audio")) => examine(ContentItem::Image),
         Ok(Ok("resource" | "resource_link")) => examine(ContentItem::Resource),
         _ if kind.ne(intern!(py, "text"))? => Finding::Clear,
-        _ => match text_of(item)? {
+        _ => match text_of(&item)? {
             Some(text) => text_finding(&text, examine)?,
             None => Finding::Clear,
         },
@@ -228,15 +283,17 @@ fn item_fails(
 
 /// The text of an item, which the hybrid takes by item access: a dict subclass may know it under
 /// `[]` alone. One that makes up missing keys is asked with `get`, which adds none.
-fn text_of<'py>(item: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = item.py();
-    let key = intern!(py, "text");
-    if item.is_exact_instance_of::<PyDict>() || item.hasattr(intern!(py, "__missing__"))? {
-        return get(item, key);
+fn text_of<'py>(item: &Mapping<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let object = item.object;
+    let key = intern!(object.py(), "text");
+    if object.is_exact_instance_of::<PyDict>()
+        || object.hasattr(intern!(object.py(), "__missing__"))?
+    {
+        return item.get(key);
     }
-    match item.get_item(key) {
+    match object.get_item(key) {
         Ok(text) => Ok(Some(text)),
-        Err(error) if error.is_instance_of::<PyKeyError>(py) => Ok(None),
+        Err(error) if error.is_instance_of::<PyKeyError>(object.py()) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -266,8 +323,7 @@ fn second_reading(text: &Bound<'_, PyAny>) -> PyResult<Option<Signals>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = text.py();
     match LOADS.import(py, "json", "loads")?.call1((text,)) {
-        Ok(parsed) if parsed.is_instance_of::<PyDict>() => signals(&parsed).map(Some),
-        Ok(_) => Ok(None),
+        Ok(parsed) => Mapping::of(&parsed)?.as_ref().map(signals).transpose(),
         Err(error) if error.is_instance_of::<PyException>(py) => Ok(None),
         Err(error) => Err(error),
     }

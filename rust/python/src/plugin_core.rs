@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString};
-use retry_core::{Engine, Verdict};
+use retry_core::{Engine, Policy, Verdict};
 
-use crate::payload::{Names, ResultContent, is_traced, outcome, tool_name};
+use crate::payload::{ResultContent, ToolCall, is_traced, outcome, tool_name};
+use crate::results::PolicyMetadata;
 use crate::value::name_bytes;
 use crate::{config, process, report, results, settings};
 
@@ -16,7 +17,18 @@ use crate::{config, process, report, results, settings};
 #[pyclass(frozen, module = "retry_with_backoff")]
 pub(crate) struct RetryPluginCore {
     engine: Engine,
+    /// The metadata of each policy, by its position.
+    metadata: Vec<PolicyMetadata>,
     is_quiet: AtomicBool,
+}
+
+impl RetryPluginCore {
+    fn metadata<'py>(&self, py: Python<'py>, policy: &Policy) -> PyResult<Bound<'py, PyDict>> {
+        match self.metadata.get(policy.position()) {
+            Some(metadata) => metadata.copied(py),
+            None => PolicyMetadata::of(py, policy)?.copied(py),
+        }
+    }
 }
 
 #[pymethods]
@@ -31,8 +43,13 @@ impl RetryPluginCore {
         for notice in config.notices() {
             report::notice(py, &notice.to_string())?;
         }
+        let metadata = config
+            .policies()
+            .map(|policy| PolicyMetadata::of(py, policy))
+            .collect::<PyResult<Vec<_>>>()?;
         Ok(Self {
             engine: Engine::new(config),
+            metadata,
             is_quiet: AtomicBool::new(false),
         })
     }
@@ -46,11 +63,12 @@ impl RetryPluginCore {
         extensions: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let _level = Level::enter()?;
-        let names = Names::read(payload, context)?;
-        let (tool, request_id) = (names.tool()?, names.request_id()?);
-        let result = payload.getattr(pyo3::intern!(py, "result"))?;
-        let mut items = ResultContent::new(&result);
-        let judgement = self.engine.judge(&tool, &outcome(&result)?, &mut items);
+        let call = ToolCall::read(payload, context)?;
+        let (tool, request_id) = (call.tool()?, call.request_id()?);
+        let mut items = ResultContent::new(call.result());
+        let judgement = self
+            .engine
+            .judge(&tool, &outcome(call.result())?, &mut items);
         items.finish()?;
         let draw = if judgement.needs_draw() {
             process::draw(py)?
@@ -60,15 +78,14 @@ impl RetryPluginCore {
         // Whatever can fail comes before the failure is counted.
         let traced = is_traced(extensions)?;
         let now = process::now(py)?;
+        let chain = process::chain_id(&judgement.chain(&request_id));
         // INVARIANT: no Python code runs while the store is locked.
-        let decision = process::store().with(|store| {
-            self.engine
-                .settle(&judgement, &request_id, store, now, draw)
-        });
+        let decision =
+            process::store().with(|store| self.engine.settle(&judgement, chain, store, now, draw));
         if decision.verdict == Verdict::Exhausted && !self.is_quiet.load(Ordering::Relaxed) {
             report::exhausted(py, &tool, &request_id, decision.failures)?;
         }
-        let metadata = results::metadata_of(py, judgement.policy())?;
+        let metadata = self.metadata(py, judgement.policy())?;
         if traced {
             results::add_trace(&metadata, &decision)?;
         }
@@ -82,7 +99,7 @@ impl RetryPluginCore {
         _payload: Option<&Bound<'py, PyAny>>,
         _context: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        results::resource_result(&results::metadata_of(py, self.engine.config().base())?)
+        results::resource_result(&self.metadata(py, self.engine.config().base())?)
     }
 
     fn to_rust_native_policy<'py>(
@@ -108,7 +125,7 @@ impl RetryPluginCore {
             Some(Ok(tool)) => config.policy(&tool),
             _ => config.base(),
         };
-        results::metadata_of(payload.py(), policy)
+        self.metadata(payload.py(), policy)
     }
 
     #[pyo3(signature = (quiet, /))]

@@ -4,7 +4,7 @@
 //! live in one. This is the one module that reads the clock and entropy.
 
 use std::cell::RefCell;
-use std::hash::RandomState;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,10 +15,15 @@ use pyo3::types::IntoPyDict;
 use rand::rngs::{SmallRng, SysRng};
 use rand::{Rng, SeedableRng};
 use retry_core::state::DEFAULT_MAX_CHAINS;
-use retry_core::{SharedStore, StateStore};
+use retry_core::{ChainId, ChainIds, ChainKey, SharedStore, StateStore};
 
-static STORE: LazyLock<SharedStore<RandomState>> =
-    LazyLock::new(|| SharedStore::new(StateStore::new(DEFAULT_MAX_CHAINS, RandomState::new())));
+static STORE: LazyLock<SharedStore> =
+    LazyLock::new(|| SharedStore::new(StateStore::new(DEFAULT_MAX_CHAINS)));
+/// Workers that are forked off share the secret: none of them learns a caller's ids from another.
+static CHAIN_IDS: LazyLock<ChainIds> = LazyLock::new(|| {
+    let secret = RandomState::new();
+    ChainIds::new([secret.hash_one(0), secret.hash_one(1)])
+});
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 static CLOCK: Replaceable = Replaceable::new();
 static RANDOM: Replaceable = Replaceable::new();
@@ -26,8 +31,13 @@ static RANDOM: Replaceable = Replaceable::new();
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
 /// The chains of the process.
-pub(crate) fn store() -> &'static SharedStore<RandomState> {
+pub(crate) fn store() -> &'static SharedStore {
     &STORE
+}
+
+/// The id of a chain in this process.
+pub(crate) fn chain_id(key: &ChainKey<'_>) -> ChainId {
+    CHAIN_IDS.of(key)
 }
 
 /// A source that a test or a replay may put a Python callable in place of.

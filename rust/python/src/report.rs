@@ -13,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
 /// The logger of the product.
-const LOGGER: &str = "retry_with_backoff";
+const LOGGER_NAME: &str = "retry_with_backoff";
 /// Distinct messages that are remembered as already logged.
 const REMEMBERED_MESSAGES: usize = 1_024;
 /// How much of an error's message is shown.
@@ -134,17 +134,28 @@ fn log(
     line: impl FnOnce() -> String,
     error: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
-    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let logger = CELL
-        .get_or_try_init(py, || {
-            let logging = py.import("logging")?;
-            PyResult::Ok(logging.call_method1("getLogger", (LOGGER,))?.unbind())
-        })?
-        .bind(py);
-    if logger.call_method1("isEnabledFor", (level,))?.is_truthy()? {
+    static LOGGER: PyOnceLock<Logger> = PyOnceLock::new();
+    let logger = LOGGER.get_or_try_init(py, || Logger::named(py, LOGGER_NAME))?;
+    if logger.is_enabled_for.call1(py, (level,))?.is_truthy(py)? {
         let options = PyDict::new(py);
         options.set_item("exc_info", error)?;
-        logger.call_method("log", (level, "%s", line()), Some(&options))?;
+        logger.log.call(py, (level, "%s", line()), Some(&options))?;
     }
     Ok(())
+}
+
+/// The methods of a logger that are used, bound once: an exhausted chain is a common event.
+struct Logger {
+    is_enabled_for: Py<PyAny>,
+    log: Py<PyAny>,
+}
+
+impl Logger {
+    fn named(py: Python<'_>, name: &str) -> PyResult<Self> {
+        let logger = py.import("logging")?.call_method1("getLogger", (name,))?;
+        Ok(Self {
+            is_enabled_for: logger.getattr("isEnabledFor")?.unbind(),
+            log: logger.getattr("log")?.unbind(),
+        })
+    }
 }

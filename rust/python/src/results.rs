@@ -3,9 +3,12 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyList, PyType};
+use pyo3::types::{PyBool, PyDict, PyList, PyString, PyType};
+use retry_core::config::key;
 use retry_core::metadata::{self, Field, NativePolicy};
 use retry_core::{Decision, Policy};
+
+use crate::fresh::Mould;
 
 /// The mapping under which `fields` stand.
 fn mapping<'py>(
@@ -20,19 +23,38 @@ fn mapping<'py>(
             Field::Flag(flag) => PyBool::new(py, flag).to_owned().into_any(),
             Field::Word(word) => word.into_pyobject(py)?.into_any(),
         };
-        mapping.set_item(*name, value)?;
+        mapping.set_item(PyString::intern(py, name), value)?;
     }
     Ok(mapping)
 }
 
-/// The metadata of a result under `policy`.
-pub(crate) fn metadata_of<'py>(py: Python<'py>, policy: &Policy) -> PyResult<Bound<'py, PyDict>> {
-    let metadata = PyDict::new(py);
-    metadata.set_item(
-        metadata::POLICY_KEY,
-        mapping(py, &metadata::policy_fields(policy))?,
-    )?;
-    Ok(metadata)
+/// The metadata of results under one policy, made once and copied for each result.
+pub(crate) struct PolicyMetadata {
+    fields: Py<PyDict>,
+    statuses: Py<PyList>,
+}
+
+impl PolicyMetadata {
+    /// The metadata of `policy`.
+    pub(crate) fn of(py: Python<'_>, policy: &Policy) -> PyResult<Self> {
+        Ok(Self {
+            fields: mapping(py, &metadata::policy_fields(policy))?.unbind(),
+            statuses: PyList::new(py, policy.retry_on_status())?.unbind(),
+        })
+    }
+
+    /// A copy that the receiver may change as it likes.
+    pub(crate) fn copied<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let fields = self.fields.bind(py).copy()?;
+        let statuses = self.statuses.bind(py);
+        fields.set_item(
+            intern!(py, key::RETRY_ON_STATUS),
+            statuses.get_slice(0, statuses.len()),
+        )?;
+        let metadata = PyDict::new(py);
+        metadata.set_item(intern!(py, metadata::POLICY_KEY), fields)?;
+        Ok(metadata)
+    }
 }
 
 /// Adds the counters that the gateway puts on a traced call's span.
@@ -54,23 +76,58 @@ pub(crate) fn tool_result<'py>(
     metadata: &Bound<'py, PyDict>,
     retry_delay_ms: u64,
 ) -> PyResult<Bound<'py, PyAny>> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static CLASS: ResultClass = ResultClass::new("ToolPostInvokeResult");
     let py = metadata.py();
-    let fields = PyDict::new(py);
-    fields.set_item(intern!(py, "retry_delay_ms"), retry_delay_ms)?;
-    fields.set_item(intern!(py, "metadata"), metadata)?;
-    CLASS
-        .import(py, "cpex.framework", "ToolPostInvokeResult")?
-        .call((), Some(&fields))
+    CLASS.made_with(py, |fields| {
+        fields.set_item(intern!(py, "retry_delay_ms"), retry_delay_ms)?;
+        fields.set_item(intern!(py, "metadata"), metadata)
+    })
 }
 
 /// What `resource_post_fetch` returns.
 pub(crate) fn resource_result<'py>(metadata: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static CLASS: ResultClass = ResultClass::new("ResourcePostFetchResult");
     let py = metadata.py();
-    let fields = PyDict::new(py);
-    fields.set_item(intern!(py, "metadata"), metadata)?;
-    CLASS
-        .import(py, "cpex.framework", "ResourcePostFetchResult")?
-        .call((), Some(&fields))
+    CLASS.made_with(py, |fields| {
+        fields.set_item(intern!(py, "metadata"), metadata)
+    })
+}
+
+/// A result class of cpex.
+struct ResultClass {
+    name: &'static str,
+    class: PyOnceLock<Py<PyType>>,
+    mould: PyOnceLock<Option<Mould>>,
+}
+
+impl ResultClass {
+    const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            class: PyOnceLock::new(),
+            mould: PyOnceLock::new(),
+        }
+    }
+
+    /// A result with the fields that `give` sets, the same ones at every call.
+    fn made_with<'py>(
+        &self,
+        py: Python<'py>,
+        give: impl Fn(&Bound<'py, PyDict>) -> PyResult<()>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let class = self.class.import(py, "cpex.framework", self.name)?;
+        let mould = self.mould.get_or_try_init(py, || {
+            let sample = PyDict::new(py);
+            give(&sample)?;
+            Mould::of(class, &sample)
+        })?;
+        if let Some(mould) = mould {
+            let casting = mould.cast(py)?;
+            give(casting.fields())?;
+            return casting.finish();
+        }
+        let fields = PyDict::new(py);
+        give(&fields)?;
+        class.call((), Some(&fields))
+    }
 }

@@ -1,0 +1,151 @@
+"""Results are made without validation; nobody who gets one may be able to tell."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cpex.framework import PluginConfig, ResourcePostFetchResult, ToolPostInvokeResult
+
+from retry_with_backoff import RetryWithBackoffPlugin
+
+if TYPE_CHECKING:
+    from hook_calls import Call
+    from pydantic import BaseModel
+
+SUCCESS: dict[str, Any] = {"isError": False, "structuredContent": None, "content": []}
+FAILURE: dict[str, Any] = {**SUCCESS, "isError": True}
+SLOTS = ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+
+
+def of_tool(call: Call, result: dict[str, Any], trace_id: str | None = None) -> BaseModel:
+    """A result of `tool_post_invoke`."""
+    return call({"jitter": False}, result, trace_id=trace_id)
+
+
+def of_resource() -> BaseModel:
+    """A result of `resource_post_fetch`."""
+    plugin = RetryWithBackoffPlugin(PluginConfig(name="r", kind="k"))
+    nothing: Any = None
+    return asyncio.run(plugin.resource_post_fetch(nothing, nothing))
+
+
+@pytest.fixture(params=["success", "retry", "traced", "resource"])
+def made(request: pytest.FixtureRequest, call: Call) -> BaseModel:
+    """A result of each kind that the plugin makes."""
+    if request.param == "resource":
+        return of_resource()
+    result = SUCCESS if request.param == "success" else FAILURE
+    return of_tool(call, result, "trace-1" if request.param == "traced" else None)
+
+
+@pytest.fixture
+def validated(made: BaseModel) -> BaseModel:
+    """The result that its class makes of the same values."""
+    return type(made)(**{name: getattr(made, name) for name in made.model_fields_set})
+
+
+def test_a_result_is_a_validated_one_in_every_respect(
+    made: BaseModel, validated: BaseModel
+) -> None:
+    """Fields, their order and types, what was set, and what Pydantic keeps beside them."""
+    assert type(made) in {ToolPostInvokeResult, ResourcePostFetchResult}
+    assert made == validated
+    assert list(made.__dict__) == list(validated.__dict__)
+    for name, value in validated.__dict__.items():
+        assert type(made.__dict__[name]) is type(value)
+    for slot in SLOTS:
+        assert getattr(made, slot) == getattr(validated, slot)
+        assert type(getattr(made, slot)) is type(getattr(validated, slot))
+    for unset in (False, True):
+        assert made.model_dump(exclude_unset=unset) == validated.model_dump(exclude_unset=unset)
+        assert made.model_dump_json(exclude_unset=unset) == validated.model_dump_json(
+            exclude_unset=unset
+        )
+    assert repr(made) == repr(validated)
+
+
+def test_a_result_can_be_copied_changed_and_pickled(made: BaseModel) -> None:
+    """What frameworks do with a result works on one that was not validated."""
+    assert copy.deepcopy(made) == made
+    assert copy.copy(made) == made
+    assert made.model_copy(update={"metadata": {}}).metadata == {}  # type: ignore[attr-defined]
+    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 - our own bytes
+    assert type(made).model_validate(made.model_dump()) == made
+    made.continue_processing = False  # type: ignore[attr-defined]
+    assert "continue_processing" in made.model_fields_set
+
+
+@pytest.mark.parametrize("result", [SUCCESS, FAILURE])
+def test_no_two_results_share_anything_that_can_be_changed(
+    call: Call, result: dict[str, Any]
+) -> None:
+    """The framework and other plugins write into results; the next one must not show it."""
+    first = of_tool(call, result)
+    before = pickle.dumps(of_tool(call, SUCCESS))
+    changed = 0
+    for name, value in first.__dict__.items():
+        if isinstance(value, list):
+            value.append(name)
+            changed += 1
+    policy = first.metadata["retry_policy"]  # type: ignore[attr-defined]
+    policy["retry_on_status"].append(0)
+    policy["more"] = True
+    first.metadata["more"] = True  # type: ignore[attr-defined]
+    first.model_fields_set.add("more")
+    assert changed > 0
+    assert pickle.dumps(of_tool(call, SUCCESS)) == before
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [
+        "@model_validator(mode='after')\n    def seen(self): log.append(1); return self",
+        "@field_validator('metadata')\n    def seen(cls, value): log.append(1); return value",
+        "def model_post_init(self, context): log.append(1)",
+        "def __init__(self, **given): log.append(1); super().__init__(**given)",
+        "def __new__(cls, **given): log.append(1); return super().__new__(cls)",
+        "stamp: dict = Field(default_factory=lambda: {1: log.append(1)})",
+        "_stamp: int = PrivateAttr(default_factory=lambda: log.append(1))",
+    ],
+    ids=["model", "field", "post-init", "init", "new", "factory", "private"],
+)
+def test_a_class_that_does_more_than_hold_values_is_asked_for_each_result(extension: str) -> None:
+    """A later cpex may give its result class a say in how results are made."""
+    program = f"""
+import asyncio
+from cpex import framework
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+log = []
+
+
+class Watched(framework.ToolPostInvokeResult):
+    {extension}
+
+
+framework.ToolPostInvokeResult = Watched
+from retry_with_backoff import RetryWithBackoffPlugin
+
+plugin = RetryWithBackoffPlugin(framework.PluginConfig(name="r", kind="k"))
+payload = framework.ToolPostInvokePayload(name="t", result={{}})
+context = framework.PluginContext(global_context=framework.GlobalContext(request_id="1"))
+for _ in range(3):
+    log.clear()
+    result = asyncio.run(plugin.tool_post_invoke(payload, context))
+    assert type(result) is Watched, type(result)
+    assert log, "the class was not asked"
+"""
+    ran = subprocess.run(  # noqa: S603 - this very program
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr

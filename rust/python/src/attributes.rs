@@ -1,0 +1,85 @@
+//! Reads attributes of Pydantic models.
+//!
+//! Python goes through a model's `__getattr__` machinery for every attribute, which costs several
+//! times the look-up itself. The fields of a model live in the instance's dict alone, so they are
+//! read from there wherever the class leaves attribute access as it is.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyType};
+
+use crate::unchecked;
+
+/// The fields that are read of one kind of object.
+pub(crate) struct Fields {
+    names: &'static [&'static str],
+    /// The class met first, if its instances keep the fields in their dicts. Objects of any other
+    /// class are asked the usual way.
+    class: PyOnceLock<Option<Py<PyType>>>,
+}
+
+impl Fields {
+    /// Fields of these names, and no others.
+    pub(crate) const fn new(names: &'static [&'static str]) -> Self {
+        Self {
+            names,
+            class: PyOnceLock::new(),
+        }
+    }
+
+    /// Prepares to read the fields of an object.
+    pub(crate) fn of<'a, 'py>(&self, object: &'a Bound<'py, PyAny>) -> Reader<'a, 'py> {
+        let class = object.get_type();
+        let known = self.class.get_or_init(object.py(), || {
+            let keeps = self.are_kept_in_dicts_of(&class).unwrap_or(false);
+            keeps.then(|| class.clone().unbind())
+        });
+        let fields = match known {
+            Some(known) if known.is(&class) => unchecked::fields_of(object).ok(),
+            _ => None,
+        };
+        Reader { object, fields }
+    }
+
+    /// Whether instances find the fields in their dict and nowhere else.
+    fn are_kept_in_dicts_of(&self, class: &Bound<'_, PyType>) -> PyResult<bool> {
+        let object = class.py().import("builtins")?.getattr("object")?;
+        let lookup = "__getattribute__";
+        if !class.getattr(lookup)?.is(&object.getattr(lookup)?) {
+            return Ok(false);
+        }
+        for name in self.names {
+            if class.getattr_opt(name)?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// An object whose fields are being read.
+pub(crate) struct Reader<'a, 'py> {
+    object: &'a Bound<'py, PyAny>,
+    fields: Option<Bound<'py, PyDict>>,
+}
+
+impl<'py> Reader<'_, 'py> {
+    /// The token of the object's interpreter.
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.object.py()
+    }
+
+    /// `object.name`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever reading the attribute raises.
+    pub(crate) fn get(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(fields) = &self.fields
+            && let Some(value) = fields.get_item(name)?
+        {
+            return Ok(value);
+        }
+        self.object.getattr(name)
+    }
+}
