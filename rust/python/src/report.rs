@@ -8,12 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyException, PyGeneratorExit, PyKeyboardInterrupt, PySystemExit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyType;
 
 /// The logger of the product.
 const LOGGER_NAME: &str = "retry_with_backoff";
+/// What a log line says of its origin.
+const MODULE_NAME: &str = "retry_with_backoff._core";
+const MODULE_LINE: u8 = 0;
 /// Distinct messages that are remembered as already logged.
 const REMEMBERED_MESSAGES: usize = 1_024;
 /// How much of an error's message is shown.
@@ -137,9 +141,27 @@ fn log(
     static LOGGER: PyOnceLock<Logger> = PyOnceLock::new();
     let logger = LOGGER.get_or_try_init(py, || Logger::named(py, LOGGER_NAME))?;
     if logger.is_enabled_for.call1(py, (level,))?.is_truthy(py)? {
-        let options = PyDict::new(py);
-        options.set_item("exc_info", error)?;
-        logger.log.call(py, (level, "%s", line()), Some(&options))?;
+        let error = error
+            .map(|error| {
+                let trace = error.getattr(intern!(py, "__traceback__"))?;
+                PyResult::Ok((error.get_type(), error, trace))
+            })
+            .transpose()?;
+        // `Logger.log` would look for the caller's line, which is always the same one of the shim
+        // and costs as much as all the rest.
+        let record = logger.make_record.call1(
+            py,
+            (
+                LOGGER_NAME,
+                level,
+                MODULE_NAME,
+                MODULE_LINE,
+                "%s",
+                (line(),),
+                error,
+            ),
+        )?;
+        logger.handle.call1(py, (record,))?;
     }
     Ok(())
 }
@@ -147,7 +169,8 @@ fn log(
 /// The methods of a logger that are used, bound once: an exhausted chain is a common event.
 struct Logger {
     is_enabled_for: Py<PyAny>,
-    log: Py<PyAny>,
+    make_record: Py<PyAny>,
+    handle: Py<PyAny>,
 }
 
 impl Logger {
@@ -155,7 +178,8 @@ impl Logger {
         let logger = py.import("logging")?.call_method1("getLogger", (name,))?;
         Ok(Self {
             is_enabled_for: logger.getattr("isEnabledFor")?.unbind(),
-            log: logger.getattr("log")?.unbind(),
+            make_record: logger.getattr("makeRecord")?.unbind(),
+            handle: logger.getattr("handle")?.unbind(),
         })
     }
 }

@@ -1,0 +1,223 @@
+"""Times one implementation in its own interpreter, when it is told to.
+
+Started as ``python worker.py MODULE:CLASS [--python-path]``; ``floor`` stands for a hook that does
+nothing but return a fresh, validated result. Reads one JSON object a line from standard input and
+answers with one: ``prepare``, ``run``, ``fill``, ``scan``. An error is answered as ``{"error": ..}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import json
+import logging
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import scenarios
+from cpex import framework
+from cpex.framework.memory import CopyOnWriteDict
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Hook = Callable[[Any, Any], Awaitable[Any]]
+
+REQUEST_ID = "0123456789abcdef0123456789abcdef"
+FLOOR = "floor"
+_FILL_STEP = 1_000
+_MANAGER_KIND = "worker.Managed"
+
+
+class Floor(framework.Plugin):
+    """The least that any plugin does: a fresh, valid result."""
+
+    async def tool_post_invoke(self, payload: Any, context: Any) -> Any:
+        """Return a fresh, validated result."""
+        del payload, context
+        return framework.ToolPostInvokeResult()
+
+
+class Managed:
+    """The kind under which the framework loads the measured class."""
+
+    made: Callable[[Any], Any]
+
+    def __new__(cls, config: Any) -> Any:
+        """Make the measured plugin instead."""
+        return cls.made(config)
+
+
+class Worker:
+    """One implementation, and the scenario that it is prepared for."""
+
+    def __init__(self, plugin: str, *, python_path: bool) -> None:
+        """Import the implementation.
+
+        Raises:
+            ImportError: It is not installed.
+        """
+        if plugin == FLOOR:
+            self._make: Callable[..., Any] = Floor
+        else:
+            module, _, name = plugin.partition(":")
+            self._make = getattr(importlib.import_module(module), name)
+        self._options: dict[str, Any] = {"native": False} if python_path else {}
+        self._migration: dict[str, Any] = {}
+        if plugin.endswith(":MigrationPlugin"):
+            self._migration = {"migration": {"implementation": "shadow"}}
+
+    async def prepare(self, scenario: scenarios.Scenario) -> None:
+        """Build the plugin and its payload."""
+        level = logging.WARNING if scenario.warnings else logging.ERROR
+        root = logging.getLogger()
+        root.handlers[:] = [logging.NullHandler()]
+        root.setLevel(level)
+        config = self._config(scenario.config)
+        result = dict(scenario.result)
+        if scenario.container == "copy-on-write":
+            result = CopyOnWriteDict(result)
+        self._payload = framework.ToolPostInvokePayload.model_construct(
+            name=scenarios.TOOL, result=result
+        )
+        self._success = framework.ToolPostInvokePayload(
+            name=scenarios.TOOL, result=dict(scenarios.SUCCESS)
+        )
+        self._pattern = scenario.pattern
+        if scenario.through_manager:
+            self._hook, self._context = await self._managed(config)
+        else:
+            self._hook = self._make(config, **self._options).tool_post_invoke
+            self._context = _context(REQUEST_ID)
+        await self._hook(self._payload, self._context)  # imports and caches come first
+        await self._hook(self._success, self._context)
+
+    async def run(self, calls: int) -> tuple[int, int]:
+        """Make about so many calls.
+
+        Returns:
+            How many were timed, and the nanoseconds they took.
+        """
+        if self._pattern == "steady":
+            return calls, await self._steady(self._payload, calls)
+        length = 3 if self._pattern == "exhausting chain" else scenarios.CHAIN
+        chains = max(1, calls // length)
+        spent = 0
+        for _ in range(chains):
+            spent += await self._steady(self._payload, length)
+            await self._hook(self._success, self._context)
+        return chains * length, spent
+
+    async def _steady(self, payload: Any, calls: int) -> int:
+        hook, context = self._hook, self._context
+        begin = time.perf_counter_ns()
+        for _ in range(calls):
+            await hook(payload, context)
+        return time.perf_counter_ns() - begin
+
+    async def fill(self, live: int, limit_s: float) -> dict[str, float]:
+        """Fail once for each of so many requests, for at most ``limit_s`` seconds.
+
+        Returns:
+            How many were reached, and the resident bytes that each takes, its ids included.
+        """
+        plugin = self._make(self._config(scenarios.PATIENT), **self._options)
+        failing = framework.ToolPostInvokePayload(
+            name=scenarios.TOOL, result=dict(scenarios.FAILURE)
+        )
+        context = _context(REQUEST_ID)
+        request = context.global_context
+        gc.collect()
+        before, end, reached = _resident_bytes(), time.monotonic() + limit_s, 0
+        while reached < live and time.monotonic() < end:
+            for number in range(reached, min(live, reached + _FILL_STEP)):
+                request.request_id = f"{number:032x}"
+                await plugin.tool_post_invoke(failing, context)
+            reached = min(live, reached + _FILL_STEP)
+        gc.collect()
+        grown = _resident_bytes() - before
+        return {"live": reached, "bytes": grown / reached if reached else 0.0}
+
+    def scan(self, times: int) -> int:
+        """Search the scenario's text for a byte that it does not hold, which is `memchr`'s work.
+
+        Returns:
+            Nanoseconds of one search.
+        """
+        text = self._payload.result["content"][0]["text"]
+        begin = time.perf_counter_ns()
+        for _ in range(times):
+            text.find("\0")
+        return (time.perf_counter_ns() - begin) // times
+
+    def _config(self, settings: dict[str, Any]) -> framework.PluginConfig:
+        return framework.PluginConfig(
+            name="bench",
+            kind=_MANAGER_KIND,
+            hooks=["tool_post_invoke"],
+            config={**settings, **self._migration},
+        )
+
+    async def _managed(self, config: framework.PluginConfig) -> tuple[Hook, Any]:
+        Managed.made = lambda given: self._make(given, **self._options)
+        manager = framework.TenantPluginManager(
+            config=framework.Config(plugins=[config], plugin_dirs=[])
+        )
+        await manager.initialize()
+        if manager.plugin_count != 1:
+            message = "the framework skipped the plugin"
+            raise RuntimeError(message)
+        kind = framework.ToolHookType.TOOL_POST_INVOKE
+
+        async def hook(payload: Any, context: Any) -> Any:
+            return await manager.invoke_hook(kind, payload, context)
+
+        return hook, framework.GlobalContext(request_id=REQUEST_ID)
+
+
+def _context(request_id: str) -> Any:
+    return framework.PluginContext(global_context=framework.GlobalContext(request_id=request_id))
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - a file of the kernel
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def _answer(worker: Worker, asked: dict[str, Any]) -> dict[str, Any]:
+    do = asked["do"]
+    if do == "prepare":
+        by_name = {scenario.name: scenario for scenario in scenarios.SCENARIOS}
+        await worker.prepare(by_name[asked["scenario"]])
+        return {}
+    if do == "run":
+        calls, spent = await worker.run(asked["calls"])
+        return {"calls": calls, "ns": spent}
+    if do == "fill":
+        return {**await worker.fill(asked["live"], asked["limit_s"])}
+    if do == "scan":
+        return {"ns": worker.scan(asked["times"])}
+    message = f"{do!r} is no request"
+    raise ValueError(message)
+
+
+async def main() -> None:
+    """Serve until standard input ends."""
+    plugin, *flags = sys.argv[1:]
+    # Whatever an implementation prints must not get between the answers.
+    out, sys.stdout = sys.stdout, sys.stderr
+    worker = Worker(plugin, python_path="--python-path" in flags)
+    for line in sys.stdin:
+        try:
+            answer = await _answer(worker, json.loads(line))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the asker has to know
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        out.write(json.dumps(answer) + "\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
