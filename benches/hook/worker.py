@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import scenarios
 from cpex import framework
 from cpex.framework.memory import CopyOnWriteDict
+from cpex.framework.models import Config
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -164,7 +165,7 @@ class Worker:
     async def _managed(self, config: framework.PluginConfig) -> tuple[Hook, Any]:
         Managed.made = lambda given: self._make(given, **self._options)
         manager = framework.TenantPluginManager(
-            config=framework.Config(plugins=[config], plugin_dirs=[])
+            config=Config(plugins=[config], plugin_dirs=[])
         )
         await manager.initialize()
         if manager.plugin_count != 1:

@@ -35,6 +35,7 @@ _AREAS: Final = {
     "content": "failure",
     "failure": "failure",
     "text": "text",
+    "chain": "state",
     "state": "state",
     "metadata": "metadata",
     "engine": "engine",
