@@ -99,8 +99,10 @@ $(CARGO_MUTANTS):
 detection: setup $(CARGO_MUTANTS) ## Measure which faults the parity suite finds, and its false alarms.
 	@$(BIN)/python -m retry_parity.detection --cargo-mutants $(CURDIR)/$(CARGO_MUTANTS)
 
-bench: ## Measure the core: one call at 10 to 1,000,000 live chains.
-	@cargo bench --locked -p retry-benches
+# Some minutes on a quiet machine. FULL=1 also fills the stores whose every call walks all entries.
+bench: setup ## Measure every implementation side by side, and the core alone.
+	@$(UV) sync --frozen --quiet --inexact --group bench --python $(BIN)/python
+	@$(BIN)/python benches/hook $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(FULL),--full)
 
 check: setup lint types rehearse-deletion ## Format, lints, types, and what must stay true.
 
@@ -114,10 +116,12 @@ lint:
 	@.ci/check_generated $(BIN)/python
 
 types:
-	@for room in python_shim python_legacy parity_tests; do $(BIN)/mypy $$room; done
+	@for room in python_shim python_legacy parity_tests benches/hook; do $(BIN)/mypy $$room; done
 	@cd python_shim && ../$(BIN)/python -m mypy.stubtest retry_with_backoff._core \
 	  --mypy-config-file ../pyproject.toml
 	@cd python_legacy && ../$(BIN)/python -m mypy.stubtest retry_legacy._native \
+	  --mypy-config-file ../pyproject.toml
+	@cd parity_tests && ../$(BIN)/python -m mypy.stubtest retry_parity._native \
 	  --mypy-config-file ../pyproject.toml
 	@$(BIN)/basedpyright
 

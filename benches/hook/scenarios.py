@@ -112,7 +112,9 @@ SCENARIOS: Final = (
         pattern="chain",
     ),
     Scenario("text-17KB", "text check, 17 KB JSON, no failure", result(json_text(17_000)), READING),
-    Scenario("text-1MB", "text check, 1 MB JSON, no failure", result(json_text(1_000_000)), READING),
+    Scenario(
+        "text-1MB", "text check, 1 MB JSON, no failure", result(json_text(1_000_000)), READING
+    ),
     Scenario(
         "items-50",
         "text check, 50 items of 130 B JSON, no failure",
@@ -123,9 +125,7 @@ SCENARIOS: Final = (
         Scenario(f"live-{live}", f"success, {live:,} live entries", SUCCESS, live=live)
         for live in (10, 10_000, 50_000, 1_000_000)
     ),
-    Scenario(
-        "manager", "success, whole PluginManager.invoke_hook", SUCCESS, through_manager=True
-    ),
+    Scenario("manager", "success, whole PluginManager.invoke_hook", SUCCESS, through_manager=True),
 )
 
 #: What shadow mode is measured on.

@@ -1,8 +1,8 @@
 """Times one implementation in its own interpreter, when it is told to.
 
-Started as ``python worker.py MODULE:CLASS [--python-path]``; ``floor`` stands for a hook that does
-nothing but return a fresh, validated result. Reads one JSON object a line from standard input and
-answers with one: ``prepare``, ``run``, ``fill``, ``scan``. An error is answered as ``{"error": ..}``.
+Started as ``python worker.py MODULE:CLASS``; ``floor`` stands for a hook that does nothing but
+return a fresh, validated result. Reads one JSON object a line from standard input and answers with
+one: ``prepare``, ``run``, ``fill``, ``scan``. An error is answered as ``{"error": ..}``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import logging
 import os
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import scenarios
 from cpex import framework
 from cpex.framework.memory import CopyOnWriteDict
 from cpex.framework.models import Config
+
+import managed
+import scenarios
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 REQUEST_ID = "0123456789abcdef0123456789abcdef"
 FLOOR = "floor"
 _FILL_STEP = 1_000
-_MANAGER_KIND = "worker.Managed"
+_KIND = "managed.Managed"
 
 
 class Floor(framework.Plugin):
@@ -42,20 +45,21 @@ class Floor(framework.Plugin):
         return framework.ToolPostInvokeResult()
 
 
-class Managed:
-    """The kind under which the framework loads the measured class."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A scenario that only has to be run."""
 
-    made: Callable[[Any], Any]
-
-    def __new__(cls, config: Any) -> Any:
-        """Make the measured plugin instead."""
-        return cls.made(config)
+    hook: Hook
+    payload: Any
+    context: Any
+    pattern: scenarios.Pattern
+    level: int
 
 
 class Worker:
-    """One implementation, and the scenario that it is prepared for."""
+    """One implementation, and the scenarios that it is prepared for."""
 
-    def __init__(self, plugin: str, *, python_path: bool) -> None:
+    def __init__(self, plugin: str) -> None:
         """Import the implementation.
 
         Raises:
@@ -66,58 +70,52 @@ class Worker:
         else:
             module, _, name = plugin.partition(":")
             self._make = getattr(importlib.import_module(module), name)
-        self._options: dict[str, Any] = {"native": False} if python_path else {}
         self._migration: dict[str, Any] = {}
         if plugin.endswith(":MigrationPlugin"):
             self._migration = {"migration": {"implementation": "shadow"}}
+        self._prepared: dict[str, Prepared] = {}
+        self._success = framework.ToolPostInvokePayload(
+            name=scenarios.TOOL, result=dict(scenarios.SUCCESS)
+        )
+        logging.getLogger().handlers[:] = [logging.NullHandler()]
 
     async def prepare(self, scenario: scenarios.Scenario) -> None:
-        """Build the plugin and its payload."""
-        level = logging.WARNING if scenario.warnings else logging.ERROR
-        root = logging.getLogger()
-        root.handlers[:] = [logging.NullHandler()]
-        root.setLevel(level)
+        """Build the plugin and its payload, and call it until imports and caches are done."""
         config = self._config(scenario.config)
         result = dict(scenario.result)
         if scenario.container == "copy-on-write":
             result = CopyOnWriteDict(result)
-        self._payload = framework.ToolPostInvokePayload.model_construct(
+        payload = framework.ToolPostInvokePayload.model_construct(
             name=scenarios.TOOL, result=result
         )
-        self._success = framework.ToolPostInvokePayload(
-            name=scenarios.TOOL, result=dict(scenarios.SUCCESS)
-        )
-        self._pattern = scenario.pattern
         if scenario.through_manager:
-            self._hook, self._context = await self._managed(config)
+            hook, context = await self._managed(config)
         else:
-            self._hook = self._make(config, **self._options).tool_post_invoke
-            self._context = _context(REQUEST_ID)
-        await self._hook(self._payload, self._context)  # imports and caches come first
-        await self._hook(self._success, self._context)
+            hook = self._make(config).tool_post_invoke
+            context = _context(REQUEST_ID)
+        level = logging.WARNING if scenario.warnings else logging.ERROR
+        prepared = Prepared(hook, payload, context, scenario.pattern, level)
+        self._prepared[scenario.name] = prepared
+        await hook(payload, context)
+        await hook(self._success, context)
 
-    async def run(self, calls: int) -> tuple[int, int]:
+    async def run(self, name: str, calls: int) -> tuple[int, int]:
         """Make about so many calls.
 
         Returns:
             How many were timed, and the nanoseconds they took.
         """
-        if self._pattern == "steady":
-            return calls, await self._steady(self._payload, calls)
-        length = 3 if self._pattern == "exhausting chain" else scenarios.CHAIN
+        prepared = self._prepared[name]
+        logging.getLogger().setLevel(prepared.level)
+        if prepared.pattern == "steady":
+            return calls, await _steady(prepared, calls)
+        length = 3 if prepared.pattern == "exhausting chain" else scenarios.CHAIN
         chains = max(1, calls // length)
         spent = 0
         for _ in range(chains):
-            spent += await self._steady(self._payload, length)
-            await self._hook(self._success, self._context)
+            spent += await _steady(prepared, length)
+            await prepared.hook(self._success, prepared.context)
         return chains * length, spent
-
-    async def _steady(self, payload: Any, calls: int) -> int:
-        hook, context = self._hook, self._context
-        begin = time.perf_counter_ns()
-        for _ in range(calls):
-            await hook(payload, context)
-        return time.perf_counter_ns() - begin
 
     async def fill(self, live: int, limit_s: float) -> dict[str, float]:
         """Fail once for each of so many requests, for at most ``limit_s`` seconds.
@@ -125,7 +123,7 @@ class Worker:
         Returns:
             How many were reached, and the resident bytes that each takes, its ids included.
         """
-        plugin = self._make(self._config(scenarios.PATIENT), **self._options)
+        plugin = self._make(self._config(scenarios.PATIENT))
         failing = framework.ToolPostInvokePayload(
             name=scenarios.TOOL, result=dict(scenarios.FAILURE)
         )
@@ -142,13 +140,13 @@ class Worker:
         grown = _resident_bytes() - before
         return {"live": reached, "bytes": grown / reached if reached else 0.0}
 
-    def scan(self, times: int) -> int:
-        """Search the scenario's text for a byte that it does not hold, which is `memchr`'s work.
+    def scan(self, name: str, times: int) -> int:
+        """Search a scenario's text for a byte that it does not hold, which is `memchr`'s work.
 
         Returns:
             Nanoseconds of one search.
         """
-        text = self._payload.result["content"][0]["text"]
+        text = self._prepared[name].payload.result["content"][0]["text"]
         begin = time.perf_counter_ns()
         for _ in range(times):
             text.find("\0")
@@ -157,16 +155,14 @@ class Worker:
     def _config(self, settings: dict[str, Any]) -> framework.PluginConfig:
         return framework.PluginConfig(
             name="bench",
-            kind=_MANAGER_KIND,
+            kind=_KIND,
             hooks=["tool_post_invoke"],
             config={**settings, **self._migration},
         )
 
     async def _managed(self, config: framework.PluginConfig) -> tuple[Hook, Any]:
-        Managed.made = lambda given: self._make(given, **self._options)
-        manager = framework.TenantPluginManager(
-            config=Config(plugins=[config], plugin_dirs=[])
-        )
+        managed.Managed.made = self._make
+        manager = framework.TenantPluginManager(config=Config(plugins=[config], plugin_dirs=[]))
         await manager.initialize()
         if manager.plugin_count != 1:
             message = "the framework skipped the plugin"
@@ -177,6 +173,14 @@ class Worker:
             return await manager.invoke_hook(kind, payload, context)
 
         return hook, framework.GlobalContext(request_id=REQUEST_ID)
+
+
+async def _steady(prepared: Prepared, calls: int) -> int:
+    hook, payload, context = prepared.hook, prepared.payload, prepared.context
+    begin = time.perf_counter_ns()
+    for _ in range(calls):
+        await hook(payload, context)
+    return time.perf_counter_ns() - begin
 
 
 def _context(request_id: str) -> Any:
@@ -195,22 +199,22 @@ async def _answer(worker: Worker, asked: dict[str, Any]) -> dict[str, Any]:
         await worker.prepare(by_name[asked["scenario"]])
         return {}
     if do == "run":
-        calls, spent = await worker.run(asked["calls"])
+        calls, spent = await worker.run(asked["scenario"], asked["calls"])
         return {"calls": calls, "ns": spent}
     if do == "fill":
         return {**await worker.fill(asked["live"], asked["limit_s"])}
     if do == "scan":
-        return {"ns": worker.scan(asked["times"])}
+        return {"ns": worker.scan(asked["scenario"], asked["times"])}
     message = f"{do!r} is no request"
     raise ValueError(message)
 
 
 async def main() -> None:
     """Serve until standard input ends."""
-    plugin, *flags = sys.argv[1:]
+    (plugin,) = sys.argv[1:]
     # Whatever an implementation prints must not get between the answers.
     out, sys.stdout = sys.stdout, sys.stderr
-    worker = Worker(plugin, python_path="--python-path" in flags)
+    worker = Worker(plugin)
     for line in sys.stdin:
         try:
             answer = await _answer(worker, json.loads(line))

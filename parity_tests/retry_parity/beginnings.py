@@ -45,6 +45,8 @@ class Beginnings:
         """Start without chains."""
         self._met: OrderedDict[_Key, Count] = OrderedDict()
         self._missed: OrderedDict[_Key, float] = OrderedDict()
+        #: The joined keys of the chains remembered.
+        self.joined: set[str] = set()
 
     def missed(self, view: View) -> bool:
         """Note a call that both sides have answered.
@@ -69,6 +71,7 @@ class Beginnings:
             self._missed[key] = view.now_s
         elif count.failures:
             self._met[key] = count
+        self._note(key.joined)
         self._make_room()
         return missed
 
@@ -76,6 +79,7 @@ class Beginnings:
         """Forget every chain."""
         self._met.clear()
         self._missed.clear()
+        self.joined.clear()
 
     def __len__(self) -> int:
         """Count the chains remembered."""
@@ -101,7 +105,15 @@ class Beginnings:
         return bool(view.failure) and before.at(view.now_s) < view.policy.max_retries, _NOTHING
 
     def _make_room(self) -> None:
-        if len(self._met) > _MOST_MET:
-            self._met.popitem(last=False)
-        if len(self._missed) > _MOST_MISSED:
-            self._missed.popitem(last=False)
+        for chains, most in ((self._met, _MOST_MET), (self._missed, _MOST_MISSED)):
+            if len(chains) > most:
+                key, _ = chains.popitem(last=False)
+                self._note(key.joined)
+
+    def _note(self, joined: str) -> None:
+        """Remember, or forget, that something is known under a joined key."""
+        keys = [_Key(joined, text_path) for text_path in (False, True)]
+        if any(key in self._met or key in self._missed for key in keys):
+            self.joined.add(joined)
+        else:
+            self.joined.discard(joined)

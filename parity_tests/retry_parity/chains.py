@@ -76,7 +76,10 @@ class Chains:
     def __init__(self) -> None:
         """Start with no chain known to differ."""
         self._drifted: OrderedDict[Pair, Drift] = OrderedDict()
-        self._joined: OrderedDict[str, OrderedDict[Pair, Count]] = OrderedDict()
+        #: The joined keys of the chains that are known to differ.
+        self.drifted_keys: set[str] = set()
+        #: The pairs seen that another pair could share a key with, by that key.
+        self.joined: OrderedDict[str, OrderedDict[Pair, Count]] = OrderedDict()
 
     def drift(self, pair: Pair) -> Drift | None:
         """Give the chain's drift; ``None`` where both sides count alike."""
@@ -84,7 +87,7 @@ class Chains:
 
     def shares_key(self, pair: Pair) -> bool:
         """Whether another pair with the same joined key was seen."""
-        return pair.ambiguous and len(self._joined.get(pair.joined, ())) > 1
+        return pair.ambiguous and len(self.joined.get(pair.joined, ())) > 1
 
     def concern(self, tool: object, request_id: object) -> bool:
         """Whether a call has to be judged even where both sides did the same."""
@@ -101,7 +104,7 @@ class Chains:
     def candidate_failures(self, pair: Pair, now_s: float) -> int | None:
         """Give the count the candidate must hold; ``None`` where it is the reference's."""
         if self.shares_key(pair):
-            return self._joined[pair.joined][pair].at(now_s)
+            return self.joined[pair.joined][pair].at(now_s)
         drift = self._drifted.get(pair)
         return None if drift is None else drift.candidate.at(now_s)
 
@@ -109,14 +112,14 @@ class Chains:
         """Note a pair before its call is judged; free for names without a colon."""
         if not pair.ambiguous:
             return
-        pairs = self._joined.setdefault(pair.joined, OrderedDict())
-        self._joined.move_to_end(pair.joined)
+        pairs = self.joined.setdefault(pair.joined, OrderedDict())
+        self.joined.move_to_end(pair.joined)
         pairs.setdefault(pair, Count(0, 0.0))
         pairs.move_to_end(pair)
         if len(pairs) > _MOST_PAIRS_PER_KEY:
             pairs.popitem(last=False)
-        if len(self._joined) > _MOST_JOINED_KEYS:
-            self._joined.popitem(last=False)
+        if len(self.joined) > _MOST_JOINED_KEYS:
+            self.joined.popitem(last=False)
 
     def settle(
         self, pair: Pair, reference: int, candidate: Count, desynchronised_by: str | None
@@ -129,9 +132,10 @@ class Chains:
             candidate: The count the candidate must hold after the call.
             desynchronised_by: The ledger entry that let the counts differ in this call, if any.
         """
-        if pair.ambiguous and pair.joined in self._joined:
-            self._joined[pair.joined][pair] = candidate
-        drift = self._drifted.pop(pair, None)
+        if pair.ambiguous and pair.joined in self.joined:
+            self.joined[pair.joined][pair] = candidate
+        drift = self._drifted.get(pair)
+        self.forget(pair)
         if self.shares_key(pair):
             # From here on the pair's own count is kept with its key.
             return
@@ -139,14 +143,18 @@ class Chains:
         if entry is None or reference == candidate.failures:
             return
         self._drifted[pair] = Drift(entry, candidate)
+        self.drifted_keys.add(pair.joined)
         if len(self._drifted) > _MOST_DRIFTED:
-            self._drifted.popitem(last=False)
+            self.forget(next(iter(self._drifted)))
 
     def forget(self, pair: Pair) -> None:
         """Forget what a chain's counts differ by, where it is not known any longer."""
-        self._drifted.pop(pair, None)
+        if self._drifted.pop(pair, None) is not None:
+            # Another pair of the same key is found under `joined`.
+            self.drifted_keys.discard(pair.joined)
 
     def clear(self) -> None:
         """Forget everything; both sides start anew."""
         self._drifted.clear()
-        self._joined.clear()
+        self.drifted_keys.clear()
+        self.joined.clear()

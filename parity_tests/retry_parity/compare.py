@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from retry_parity._native import surely_same
 from retry_parity.observation import Observation, Raised, Returned, Side
 
 #: Whether a side may draw this delay (milliseconds) at this point of the chain.
@@ -116,6 +117,8 @@ def same_plain(left: object, right: object) -> bool:
     Any mapping equals a mapping with the same pairs, whatever its class and order. Scalars must
     have the same type too: for a reader of JSON, ``True``, ``1`` and ``1.0`` are three things.
     """
+    if surely_same(left, right):
+        return True
     if type(left) is type(right) and type(left) in _SCALARS:
         return left == right
     if isinstance(left, dict | Mapping):

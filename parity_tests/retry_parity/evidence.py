@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
+from cpex.framework import ToolPostInvokeResult
+
+from retry_parity._native import Agreement, Latency
 from retry_parity.beginnings import Beginnings
 from retry_parity.chains import Chains
 from retry_parity.compare import Difference, Outcome, signature
-from retry_parity.latency import Latency
 from retry_parity.observation import Call, Hook, Observation, Side
 
 _MOST_NAMES: Final = 256
@@ -114,6 +116,13 @@ class Evidence:
         """Start at zero."""
         self.name = name
         self.latency = {side: Latency() for side in Side}
+        #: Counts the calls that agree at a glance; see `Agreement`.
+        self.agreement = Agreement(
+            ToolPostInvokeResult,
+            self.latency[Side.REFERENCE],
+            self.latency[Side.CANDIDATE],
+            [BEGINNINGS.joined, CHAINS.joined, CHAINS.drifted_keys],
+        )
         self._lock = threading.Lock()
         self._calls = self._matches = self._accepted_calls = 0
         self._accepted: Counter[str] = Counter()
@@ -187,9 +196,10 @@ class Evidence:
     def counts(self) -> Counts:
         """Copy the counters."""
         with self._lock:
+            at_a_glance = self.agreement.matches
             return Counts(
-                calls=self._calls,
-                matches=self._matches,
+                calls=self._calls + at_a_glance,
+                matches=self._matches + at_a_glance,
                 accepted_calls=self._accepted_calls,
                 accepted=dict(sorted(self._accepted.items())),
                 divergent=dict(sorted(self._divergent.items())),

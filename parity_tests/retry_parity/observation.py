@@ -210,21 +210,29 @@ async def observe(
     """
     errors_before = internal_errors() if internal_errors else 0
     begun = time.perf_counter_ns()
-    duration = 0
-    outcome: Returned | Raised
+    ended = 0
     try:
         value = await hook(*arguments)
-        duration = time.perf_counter_ns() - begun
+        ended = time.perf_counter_ns()
         # An answer is read here, because an odd one can raise when it is read.
-        outcome = returned(value)
-    except BaseException as error:
-        if _passes_through(side, error):
-            raise
-        duration = duration or time.perf_counter_ns() - begun
-        outcome = raised(error)
+        outcome: Returned | Raised = returned(value)
+    except BaseException as error:  # noqa: BLE001 - what is to be passed on is raised again
+        outcome = raised_by(side, error)
+    duration = (ended or time.perf_counter_ns()) - begun
     errors = internal_errors() - errors_before if internal_errors else 0
     cause = last_internal_error() if errors else None
     return Observation(side, outcome, duration, errors, cause)
+
+
+def raised_by(side: Side, error: BaseException) -> Raised:
+    """Take an exception of a side apart, as `observe` does.
+
+    Raises:
+        BaseException: The exception itself, where it is to be passed on.
+    """
+    if _passes_through(side, error):
+        raise error
+    return raised(error)
 
 
 def _passes_through(side: Side, error: BaseException) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from cpex.framework import (
     Plugin,
@@ -39,8 +39,8 @@ class _Lane(Protocol):
         payload: ToolPostInvokePayload,
         context: PluginContext,
         extensions: Extensions | None,
-    ) -> object:
-        """Decide on a tool result."""
+    ) -> Any:
+        """Decide on a tool result; what comes back is the implementation's own object."""
         ...  # pragma: no cover
 
     async def resource_post_fetch(
@@ -109,8 +109,10 @@ class MigrationPlugin(Plugin):
         Returns:
             The result object of the deciding implementation.
         """
-        result = await self._lane.tool_post_invoke(payload, context, extensions)
-        return cast("ToolPostInvokeResult", result)
+        result: ToolPostInvokeResult = await self._lane.tool_post_invoke(
+            payload, context, extensions
+        )
+        return result
 
     async def resource_post_fetch(
         self, payload: ResourcePostFetchPayload, context: PluginContext

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from cpex.framework.extensions import Extensions
 
+    from retry_parity._native import Latency
     from retry_parity.corpus import Record
-    from retry_parity.latency import Latency
     from retry_parity.observation import Side
 
 #: As the gateway has it (`mcpgateway.plugins.policy`): a policy for the hook is what makes the

@@ -8,6 +8,7 @@ a step that fails names itself.
 from __future__ import annotations
 
 import contextlib
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from retry_parity import candidates
@@ -23,16 +24,19 @@ from retry_parity.observation import (
     Hook,
     Observation,
     Raised,
+    Returned,
     Side,
     attempt,
     observe,
+    raised_by,
+    returned,
 )
 from retry_parity.plain import snapshot
 from retry_parity.reference import Reference, stored_failures
 from retry_parity.refusal import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from cpex.framework import PluginConfig, PluginContext
 
@@ -79,9 +83,18 @@ class Shadow:
             self._compare_loads(loaded, attempt(lambda: loader(config)), loader, config)
             _raise(loaded)
         self._plugin = loaded
+        self._ask_hybrid: Callable[..., Awaitable[object]] = loaded.tool_post_invoke
         self._reference = Reference(loaded, config, stored_failures)
         self._judging = Judge(self._reference, self._ledger, CHAINS, BEGINNINGS, self._failed)
         self._candidate = self._load_candidate(loader, config)
+        self._seen: Callable[..., bool] | None = None
+        if self._candidate is not None:
+            self._internal_errors = self._candidate.internal_errors
+            self._last_internal_error = self._candidate.last_internal_error
+            self._ask_candidate = self._candidate.hook(Hook.TOOL_POST_INVOKE.value)
+            # Whoever wants to be told of every comparison has every call judged.
+            if observer is None and not check_payload and self._candidate.takes_extensions:
+                self._seen = self._evidence.agreement.seen
 
     @property
     def reference(self) -> Reference:
@@ -92,8 +105,46 @@ class Shadow:
         self, payload: object, context: PluginContext, extensions: object
     ) -> object:
         """Answer as the hybrid does; the candidate, not the hybrid, gets the extensions."""
+        if self._seen is None:
+            return await self._judged(payload, context, extensions)
+        begun = perf_counter_ns()
+        try:
+            ours = await self._ask_hybrid(payload, context)
+        except BaseException as error:
+            raised = raised_by(Side.REFERENCE, error)
+            reference = Observation(Side.REFERENCE, raised, perf_counter_ns() - begun)
+            await self._judge(Hook.TOOL_POST_INVOKE, reference, payload, context, extensions, None)
+            raise
+        between = perf_counter_ns()
+        try:
+            errors_before = self._internal_errors()
+            outcome: Returned | Raised | None = None
+            try:
+                theirs = await self._ask_candidate(payload, context, extensions)
+                ended = perf_counter_ns()
+            except BaseException as error:  # noqa: BLE001 - what is to be passed on is raised again
+                ended = perf_counter_ns()
+                outcome = raised_by(Side.CANDIDATE, error)
+            errors = self._internal_errors() - errors_before
+            if outcome is None:
+                if not errors and self._seen(payload, context, ours, theirs, begun, between, ended):
+                    return ours
+                outcome = _read(theirs)
+            cause = self._last_internal_error() if errors else None
+            self._look_closer(
+                _call(Hook.TOOL_POST_INVOKE, payload, context, extensions),
+                Observation(Side.REFERENCE, returned(ours), between - begun),
+                Observation(Side.CANDIDATE, outcome, ended - between, errors, cause),
+            )
+        except PASS_THROUGH:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
+            self._failed(Step.COMPARE, error)
+        return ours
+
+    async def _judged(self, payload: object, context: PluginContext, extensions: object) -> object:
         before = self._snapshot(payload)
-        reference = await observe(Side.REFERENCE, self._plugin.tool_post_invoke, payload, context)
+        reference = await observe(Side.REFERENCE, self._ask_hybrid, payload, context)
         await self._judge(Hook.TOOL_POST_INVOKE, reference, payload, context, extensions, before)
         return _answer(reference)
 
@@ -154,11 +205,27 @@ class Shadow:
                 internal_errors=self._candidate.internal_errors,
                 last_internal_error=self._candidate.last_internal_error,
             )
-            self._count_candidate_errors(candidate)
             if before is not None:
                 step = Step.SNAPSHOT
                 self._check_untouched(before, call.result, Side.CANDIDATE, extra)
             step = Step.COMPARE
+            self._look_closer(call, reference, candidate, extra)
+        except PASS_THROUGH:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
+            self._failed(step, error, call, reference)
+
+    def _look_closer(
+        self,
+        call: Call,
+        reference: Observation,
+        candidate: Observation,
+        extra: Sequence[Difference] = (),
+    ) -> None:
+        """Compare, explain, count. Never raises but for what is passed on."""
+        step = Step.COMPARE
+        try:
+            self._count_candidate_errors(candidate)
             comparison = self._judging.decision(call, reference, candidate, extra)
             step = Step.RECORD
             self._record(comparison)
@@ -268,6 +335,14 @@ class Shadow:
             if call is not None and step is not Step.RECORD:
                 reason = f"harness-error:{step.value}"
                 self._record(Comparison(Outcome.IGNORED, call, reference, reason=reason))
+
+
+def _read(value: object) -> Returned | Raised:
+    """Take a candidate's answer apart; an odd one can raise when it is read."""
+    try:
+        return returned(value)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the candidate made it
+        return raised_by(Side.CANDIDATE, error)
 
 
 def _load_rust(config: PluginConfig) -> candidates.Candidate:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from retry_parity.chains import Chains, Count, Drift, Pair
 from retry_parity.observation import Call, Observation, Returned, Side
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from retry_parity.reference import Opinion, Traits
 
 
@@ -78,6 +79,26 @@ def policy_of(metadata: object) -> Policy | None:
     return Policy(whole[0], whole[1], whole[2], tuple(statuses))
 
 
+Answer = TypeVar("Answer")
+
+
+class _once(Generic[Answer]):  # noqa: N801 - it is used as a decorator
+    """An answer that is worked out at most once.
+
+    `functools.cached_property` without the lock that it takes up to Python 3.11, which costs more
+    than most of the answers. A view belongs to one call and one thread.
+    """
+
+    def __init__(self, work_out: Callable[[Any], Answer]) -> None:
+        self._work_out = work_out
+        self._name = work_out.__name__
+        self.__doc__ = work_out.__doc__
+
+    def __get__(self, view: View, owner: type | None = None) -> Answer:
+        answer = view.__dict__[self._name] = self._work_out(view)
+        return answer
+
+
 class View:
     """A call on a chain, its two observations, and the answers to the predicates' questions."""
 
@@ -96,7 +117,7 @@ class View:
         self._oracle = oracle
         self._chains = chains
 
-    @cached_property
+    @_once
     def pair(self) -> Pair | None:
         """The chain, where the call belongs to one."""
         if isinstance(self.call.tool, str) and isinstance(self.call.request_id, str):
@@ -109,12 +130,12 @@ class View:
         outcome = self.candidate.outcome
         return outcome if isinstance(outcome, Returned) else None
 
-    @cached_property
+    @_once
     def traits(self) -> Traits:
         """The tool's jitter and path."""
         return self._oracle.traits(self.call.tool or "")
 
-    @cached_property
+    @_once
     def policy(self) -> Policy | None:
         """The tool's effective policy, from the reference's metadata where it answered."""
         outcome = self.reference.outcome
@@ -122,22 +143,22 @@ class View:
             return policy_of(outcome.metadata)
         return policy_of(self.answer.metadata) if self.answer else None
 
-    @cached_property
+    @_once
     def now_s(self) -> float:
         """The time of the call on the reference's clock, seconds."""
         return self._oracle.now_s()
 
-    @cached_property
+    @_once
     def drift(self) -> Drift | None:
         """Why the two counts differ on this chain already; ``None`` where they do not."""
         return self._chains.drift(self.pair) if self.pair else None
 
-    @cached_property
+    @_once
     def shares_key(self) -> bool:
         """Whether the reference keeps another chain that was seen under the same joined key."""
         return self.pair is not None and self._chains.shares_key(self.pair)
 
-    @cached_property
+    @_once
     def reference_failures(self) -> int:
         """The reference's count after the call; 0 = no chain.
 
@@ -151,7 +172,7 @@ class View:
         except ValueError:
             return 0
 
-    @cached_property
+    @_once
     def candidate_failures_before(self) -> int:
         """The count the candidate must have held before the call."""
         before = self.reference_failures
@@ -163,7 +184,7 @@ class View:
         known = self._chains.candidate_failures(self.pair, self.now_s)
         return before if known is None else known
 
-    @cached_property
+    @_once
     def failure(self) -> bool | None:
         """Whether the hybrid takes the result for a failure; ``None`` when it cannot say.
 

@@ -9,8 +9,8 @@ import pytest
 from cpex.framework import ToolPostInvokeResult
 from laboratory import POLICY, Laboratory, answered
 
+from retry_parity._native import Latency
 from retry_parity.compare import compare, same_plain, signature
-from retry_parity.latency import Latency
 from retry_parity.observation import Observation, Side, raised, returned
 from retry_parity.recipes import LazyDict
 

@@ -14,17 +14,23 @@ from cpex.framework import GlobalContext, PluginConfig, PluginContext, ToolPostI
 from laboratory import FAILURE, NAME, POLICY, SUCCESS, Laboratory, answered, finish
 
 import retry_legacy
-from retry_parity import MigrationPlugin, candidates, judging, shadow
+from retry_parity import MigrationPlugin, candidates, evidence, judging, shadow
 from retry_parity.chains import Chains, Count, Pair
 from retry_parity.compare import Outcome
 from retry_parity.evidence import Comparison, Evidence, evidence_of
 from retry_parity.ledger import Ledger
-from retry_parity.observation import Call, Hook
+from retry_parity.observation import Call, Hook, Side
 from retry_parity.shadow import Shadow
 
 
 class Panic(BaseException):
     """What PyO3 raises for a Rust panic is no Exception either."""
+
+
+@pytest.fixture(params=["watched", "unwatched"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once with somebody who is told of every comparison, and once as in the gateway."""
+    monkeypatch.setattr(Laboratory, "watched", request.param == "watched")
 
 
 def raising(error: BaseException) -> Any:
@@ -56,6 +62,54 @@ def test_the_caller_gets_the_very_object_of_the_hybrid() -> None:
     assert answer.retry_delay_ms == 100
 
 
+SCRIPTS: dict[str, Any] = {
+    "agrees": lambda *_: answered(),
+    "retries": lambda *_: answered(100),
+    "draws": lambda *_: answered(7),
+    "stops": lambda *_: answered().model_copy(update={"continue_processing": False}),
+    "says more": lambda *_: answered(more=1),
+    "says it in other types": lambda *_: answered(retry_policy={**POLICY, "max_retries": 2.0}),
+    "is no result": lambda *_: {"retry_delay_ms": 0},
+    "raises": lambda *_: 1 / 0,
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_nobody_watching_changes_no_count(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What agrees at a glance is counted as what is judged; the rest is judged as ever."""
+    counts = []
+    for watched in (True, False):
+        evidence.reset(NAME)
+        monkeypatch.setattr(Laboratory, "watched", watched)
+        lab = Laboratory(SCRIPTS[script])
+        retry_legacy.clear_state()
+        for result in (SUCCESS, FAILURE, SUCCESS, SUCCESS, FAILURE, FAILURE):
+            lab.ask(result)
+            lab.ask(result, request_id="other")
+        counted = lab.counts
+        assert counted.calls == 12
+        assert evidence_of(NAME).latency[Side.REFERENCE].count == 12
+        assert evidence_of(NAME).latency[Side.CANDIDATE].count == 12
+        counts.append(counted)
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_an_error_that_the_candidate_turned_into_an_answer_is_evidence() -> None:
+    """The answer alone is the right one, and would be seen to agree."""
+
+    def answer(*_: Any) -> Any:
+        lab.internal_errors += 1
+        return answered()
+
+    lab = Laboratory(answer)
+    lab.ask(SUCCESS)
+    assert lab.counts.candidate_errors == {"internal": 1}
+    assert lab.counts.divergent == {"internal-error-of-candidate": 1}
+    assert lab.counts.matches == 0
+
+
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize(
     "error", [RuntimeError("x"), MemoryError(), RecursionError(), Panic("x"), StopAsyncIteration()]
 )
@@ -69,6 +123,7 @@ def test_a_candidate_may_raise_anything(error: BaseException) -> None:
     assert lab.counts.matches == 0
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_persons_interrupt_passes() -> None:
     """Stopping is no evidence; to swallow it would make the gateway unstoppable."""
     lab = Laboratory(raising(KeyboardInterrupt()))
@@ -76,6 +131,7 @@ def test_a_persons_interrupt_passes() -> None:
         lab.ask(FAILURE)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("error", [SystemExit(), asyncio.CancelledError()])
 def test_a_candidate_cannot_end_the_process_or_the_task(error: BaseException) -> None:
     """The hybrid has answered already: an exit or cancellation nobody asked for is evidence."""
@@ -85,6 +141,7 @@ def test_a_candidate_cannot_end_the_process_or_the_task(error: BaseException) ->
     assert lab.counts.divergent == {f"raised-only-by-candidate:{name}": 1}
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_real_cancellation_passes() -> None:
     """A task that is being cancelled ends, also while the candidate runs."""
 
@@ -105,6 +162,7 @@ def test_a_real_cancellation_passes() -> None:
         asyncio.run(cancelled_in_the_candidate())
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_an_answer_that_raises_when_it_is_read_is_evidence() -> None:
     """Whatever the candidate returns, reading it cannot reach the caller."""
 
@@ -132,7 +190,7 @@ def test_the_hybrids_exception_reaches_the_caller_unchanged(
         del payload, context
         raise error
 
-    monkeypatch.setattr(lab.shadow, "_plugin", SimpleNamespace(tool_post_invoke=broken))
+    monkeypatch.setattr(lab.shadow, "_ask_hybrid", broken)
     with pytest.raises(RuntimeError) as raised:
         lab.ask(SUCCESS)
     assert raised.value is error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cpex.framework import PluginConfig, ResourcePostFetchResult, ToolPostInvokeResult
+from hook_calls import context, payload
 
 from retry_with_backoff import RetryWithBackoffPlugin
 
@@ -83,24 +84,24 @@ def test_a_result_can_be_copied_changed_and_pickled(made: BaseModel) -> None:
 
 
 @pytest.mark.parametrize("result", [SUCCESS, FAILURE])
-def test_no_two_results_share_anything_that_can_be_changed(
-    call: Call, result: dict[str, Any]
-) -> None:
+def test_no_two_results_share_anything_that_can_be_changed(result: dict[str, Any]) -> None:
     """The framework and other plugins write into results; the next one must not show it."""
-    first = of_tool(call, result)
-    before = pickle.dumps(of_tool(call, SUCCESS))
-    changed = 0
-    for name, value in first.__dict__.items():
-        if isinstance(value, list):
-            value.append(name)
-            changed += 1
-    policy = first.metadata["retry_policy"]  # type: ignore[attr-defined]
-    policy["retry_on_status"].append(0)
-    policy["more"] = True
-    first.metadata["more"] = True  # type: ignore[attr-defined]
+    plugin = RetryWithBackoffPlugin(PluginConfig(name="r", kind="k", config={"jitter": False}))
+
+    def answer(request_id: str, result: dict[str, Any]) -> Any:
+        hook = plugin.tool_post_invoke(payload("search", result), context(request_id))
+        return asyncio.run(hook)
+
+    before = pickle.dumps(answer("untouched", SUCCESS))
+    first = answer("changed", result)
+    lists = [value for value in first.__dict__.values() if isinstance(value, list)]
+    for each in (*lists, first.metadata["retry_policy"]["retry_on_status"]):
+        each.append(0)
+    for each in (first.metadata["retry_policy"], first.metadata):
+        each["more"] = True
     first.model_fields_set.add("more")
-    assert changed > 0
-    assert pickle.dumps(of_tool(call, SUCCESS)) == before
+    assert lists
+    assert pickle.dumps(answer("untouched", SUCCESS)) == before
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 //! It reads Python payloads, calls [`retry_core`], builds cpex results and maps errors. No rule
 //! about retries lives here.
 
-mod attributes;
 mod config;
 mod errors;
 mod fresh;

@@ -12,8 +12,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString};
 use retry_core::{Content, ContentItem, Finding, Outcome, Signals, StatusCode, Structured};
+use retry_models::{Fields, Reader};
 
-use crate::attributes::{Fields, Reader};
 use crate::errors::not_text;
 use crate::unchecked;
 use crate::value::name_bytes;

@@ -49,17 +49,6 @@ pub(crate) fn set_fields(object: &Bound<'_, PyAny>, fields: &Bound<'_, PyDict>) 
     }
 }
 
-/// The dict of an instance, whatever its class answers for `__dict__`.
-pub(crate) fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
-    // SAFETY: a live object; the function gives a new reference or sets an exception, which it
-    // does for an object without a dict. The context is unused.
-    let fields = unsafe {
-        let fields = ffi::PyObject_GenericGetDict(object.as_ptr(), std::ptr::null_mut());
-        Bound::from_owned_ptr_or_err(object.py(), fields)?
-    };
-    Ok(fields.cast_into()?)
-}
-
 /// A copy of a set, without walking it through Python's iterator.
 pub(crate) fn set_of<'py>(items: &Bound<'py, PySet>) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: a live object; the function gives a new reference or sets an exception.

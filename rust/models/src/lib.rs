@@ -4,14 +4,13 @@
 //! times the look-up itself. The fields of a model live in the instance's dict alone, so they are
 //! read from there wherever the class leaves attribute access as it is.
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
 
-use crate::unchecked;
-
 /// The fields that are read of one kind of object.
-pub(crate) struct Fields {
+pub struct Fields {
     names: &'static [&'static str],
     /// The class met first, if its instances keep the fields in their dicts. Objects of any other
     /// class are asked the usual way.
@@ -20,7 +19,8 @@ pub(crate) struct Fields {
 
 impl Fields {
     /// Fields of these names, and no others.
-    pub(crate) const fn new(names: &'static [&'static str]) -> Self {
+    #[must_use]
+    pub const fn new(names: &'static [&'static str]) -> Self {
         Self {
             names,
             class: PyOnceLock::new(),
@@ -28,14 +28,14 @@ impl Fields {
     }
 
     /// Prepares to read the fields of an object.
-    pub(crate) fn of<'a, 'py>(&self, object: &'a Bound<'py, PyAny>) -> Reader<'a, 'py> {
+    pub fn of<'a, 'py>(&self, object: &'a Bound<'py, PyAny>) -> Reader<'a, 'py> {
         let class = object.get_type();
         let known = self.class.get_or_init(object.py(), || {
             let keeps = self.are_kept_in_dicts_of(&class).unwrap_or(false);
             keeps.then(|| class.clone().unbind())
         });
         let fields = match known {
-            Some(known) if known.is(&class) => unchecked::fields_of(object).ok(),
+            Some(known) if known.is(&class) => fields_of(object).ok(),
             _ => None,
         };
         Reader { object, fields }
@@ -58,14 +58,15 @@ impl Fields {
 }
 
 /// An object whose fields are being read.
-pub(crate) struct Reader<'a, 'py> {
+pub struct Reader<'a, 'py> {
     object: &'a Bound<'py, PyAny>,
     fields: Option<Bound<'py, PyDict>>,
 }
 
 impl<'py> Reader<'_, 'py> {
     /// The token of the object's interpreter.
-    pub(crate) fn py(&self) -> Python<'py> {
+    #[must_use]
+    pub fn py(&self) -> Python<'py> {
         self.object.py()
     }
 
@@ -74,7 +75,7 @@ impl<'py> Reader<'_, 'py> {
     /// # Errors
     ///
     /// Whatever reading the attribute raises.
-    pub(crate) fn get(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+    pub fn get(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(fields) = &self.fields
             && let Some(value) = fields.get_item(name)?
         {
@@ -82,4 +83,19 @@ impl<'py> Reader<'_, 'py> {
         }
         self.object.getattr(name)
     }
+}
+
+/// The dict of an instance, whatever its class answers for `__dict__`.
+///
+/// # Errors
+///
+/// The object has no dict.
+pub fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    // SAFETY: a live object; the function gives a new reference or sets an exception, which it
+    // does for an object without a dict. The context is unused.
+    let fields = unsafe {
+        let fields = ffi::PyObject_GenericGetDict(object.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(object.py(), fields)?
+    };
+    Ok(fields.cast_into()?)
 }

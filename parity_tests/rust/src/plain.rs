@@ -1,0 +1,95 @@
+//! Whether two values are the same plain data, at a glance.
+
+use std::ptr;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString};
+use pyo3::{Borrowed, ffi};
+
+/// How deep containers are compared.
+const MAX_DEPTH: u32 = 8;
+
+/// See `_native.pyi`.
+#[pyfunction]
+#[pyo3(signature = (left, right, /))]
+pub(crate) fn surely_same(left: &Bound<'_, PyAny>, right: &Bound<'_, PyAny>) -> bool {
+    same(left.as_borrowed(), right.as_borrowed(), MAX_DEPTH)
+}
+
+/// INVARIANT: no Python code runs in here, so that nothing can change under the walk: values are
+/// compared only where both are exactly of one of the types below.
+fn same(left: Borrowed<'_, '_, PyAny>, right: Borrowed<'_, '_, PyAny>, depth: u32) -> bool {
+    if left.is_none() || left.is_exact_instance_of::<PyBool>() {
+        return left.is(&*right);
+    }
+    let are_scalars = (left.is_exact_instance_of::<PyInt>()
+        && right.is_exact_instance_of::<PyInt>())
+        || (left.is_exact_instance_of::<PyString>() && right.is_exact_instance_of::<PyString>());
+    if are_scalars {
+        return left.is(&*right) || left.eq(&*right).unwrap_or(false);
+    }
+    let Some(below) = depth.checked_sub(1) else {
+        return false;
+    };
+    if let (Ok(left), Ok(right)) = (left.cast_exact::<PyDict>(), right.cast_exact::<PyDict>()) {
+        return same_dicts(left, right, below);
+    }
+    if let (Ok(left), Ok(right)) = (left.cast_exact::<PyList>(), right.cast_exact::<PyList>()) {
+        return same_lists(left, right, below);
+    }
+    false
+}
+
+fn same_lists(left: Borrowed<'_, '_, PyList>, right: Borrowed<'_, '_, PyList>, depth: u32) -> bool {
+    left.len() == right.len()
+        && left
+            .iter()
+            .zip(right.iter())
+            .all(|(one, other)| same(one.as_borrowed(), other.as_borrowed(), depth))
+}
+
+/// Answers of one class have their fields in one order, and names are interned: the two are walked
+/// side by side. Where that is not so, nothing is certain.
+fn same_dicts(left: Borrowed<'_, '_, PyDict>, right: Borrowed<'_, '_, PyDict>, depth: u32) -> bool {
+    left.len() == right.len()
+        && Entries::of(left).zip(Entries::of(right)).all(
+            |((key, value), (their_key, their_value))| {
+                key.is_exact_instance_of::<PyString>()
+                    && key.is(&*their_key)
+                    && same(value, their_value, depth)
+            },
+        )
+}
+
+/// The entries of a dict, without a reference taken to any.
+struct Entries<'a, 'py> {
+    dict: Borrowed<'a, 'py, PyDict>,
+    position: ffi::Py_ssize_t,
+}
+
+impl<'a, 'py> Entries<'a, 'py> {
+    fn of(dict: Borrowed<'a, 'py, PyDict>) -> Self {
+        Self { dict, position: 0 }
+    }
+}
+
+impl<'a, 'py> Iterator for Entries<'a, 'py> {
+    type Item = (Borrowed<'a, 'py, PyAny>, Borrowed<'a, 'py, PyAny>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (mut key, mut value) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: a live dict, which keeps its keys and values alive: nothing changes it while it
+        // is walked (see `same`). Where the function says that there is an entry, both pointers
+        // are set to live objects.
+        unsafe {
+            let py = self.dict.py();
+            let found = ffi::PyDict_Next(
+                self.dict.as_ptr(),
+                &raw mut self.position,
+                &raw mut key,
+                &raw mut value,
+            );
+            (found != 0).then(|| (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)))
+        }
+    }
+}

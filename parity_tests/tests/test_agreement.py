@@ -1,0 +1,159 @@
+"""What is seen at a glance to agree is what the judge calls equal, and nothing is lost by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cpex.framework import (
+    GlobalContext,
+    PluginContext,
+    ToolPostInvokePayload,
+    ToolPostInvokeResult,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retry_parity._native import Agreement, Latency, surely_same
+from retry_parity.compare import compare, same_plain
+from retry_parity.observation import Observation, Side, returned
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+POLICY = {"max_retries": 2, "retry_on_status": [429, 500], "backoff_base_ms": 200}
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-1, 2),
+    st.sampled_from([0.0, 1.0, float("nan")]),
+    st.sampled_from(["", "a", "b"]),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=2).map(tuple),
+        st.dictionaries(st.sampled_from(["a", "b", 1]), inner, max_size=3),
+    ),
+    max_leaves=6,
+)
+
+
+def answer(delay_ms: object = 0, **changed: Any) -> ToolPostInvokeResult:
+    """An answer with a policy, validated or not."""
+    metadata = {"retry_policy": {**POLICY, "retry_on_status": list(POLICY["retry_on_status"])}}  # type: ignore[call-overload]
+    fields = {"retry_delay_ms": delay_ms, "metadata": metadata, **changed}
+    valid = ToolPostInvokeResult()
+    return valid.model_copy(update=fields)
+
+
+class Glance:
+    """An agreement, and what it counts."""
+
+    def __init__(self, *remembered: Collection[str]) -> None:
+        """Nothing is seen yet."""
+        self.latency = {side: Latency() for side in Side}
+        self.agreement = Agreement(
+            ToolPostInvokeResult,
+            self.latency[Side.REFERENCE],
+            self.latency[Side.CANDIDATE],
+            list(remembered),
+        )
+
+    def sees(self, ours: object, theirs: object) -> bool:
+        """Look at two answers to the call of tool `t`, request `r`."""
+        payload = ToolPostInvokePayload(name="t", result={})
+        context = PluginContext(global_context=GlobalContext(request_id="r"))
+        return self.agreement.seen(payload, context, ours, theirs, 1_000, 3_000, 7_000)
+
+
+@given(left=VALUES, right=VALUES)
+def test_what_is_surely_the_same_is_the_same(left: object, right: object) -> None:
+    """The glance may miss that two values are equal; it never invents it."""
+    if surely_same(left, right):
+        assert left is right or repr(left) == repr(right)
+        assert same_plain(left, right)
+
+
+@given(value=VALUES.filter(lambda value: "nan" not in repr(value)))
+def test_a_copy_of_metadata_is_seen_to_be_the_same(value: object) -> None:
+    """Otherwise nothing would ever be seen at a glance."""
+    plain = {"a": [1, "b", None, True, {"c": 200_000}]}
+    copied = {"a": [1, "b", None, True, {"c": int("200000")}]}
+    assert surely_same(plain, copied)
+    assert not surely_same({**plain, "more": value}, copied)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [(1, True), (0, False), (1, 1.0), ([1], (1,)), ({"a": 1}, {"a": True}), ("1", 1), (None, 0)],
+)
+def test_values_of_other_types_are_not_the_same(left: object, right: object) -> None:
+    """For a reader of JSON they are not, although Python calls most of them equal."""
+    assert not surely_same(left, right)
+    assert not surely_same(right, left)
+
+
+def test_a_call_that_agrees_is_counted_with_both_latencies() -> None:
+    """A match at a glance leaves what a judged one leaves."""
+    glance = Glance()
+    assert glance.sees(answer(), answer())
+    assert glance.agreement.matches == 1
+    assert glance.latency[Side.REFERENCE].quantile_ns(0.5) == pytest.approx(2_000, rel=1 / 31)
+    assert glance.latency[Side.CANDIDATE].quantile_ns(0.5) == pytest.approx(4_000, rel=1 / 31)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (answer(5), answer(5)),
+        (answer(0), answer(5)),
+        (answer(False), answer(False)),  # noqa: FBT003 - a delay of the wrong type
+        (answer(0), answer(False)),  # noqa: FBT003
+        (answer(metadata={}), answer()),
+        (answer(continue_processing=False), answer()),
+        (answer(modified_payload=POLICY), answer()),
+        (answer(), "no answer"),
+        ("no answer", "no answer"),
+    ],
+    ids=["retry", "lost", "flags", "flag", "metadata", "stop", "payload", "text", "texts"],
+)
+def test_whatever_is_not_a_plain_no_is_left_to_the_judge(ours: object, theirs: object) -> None:
+    """Retries begin chains, and differences have to be explained."""
+    glance = Glance()
+    assert not glance.sees(ours, theirs)
+    assert glance.agreement.matches == 0
+    assert glance.latency[Side.REFERENCE].count == 0
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_chain_of_which_something_is_known_is_left_to_the_judge(place: int) -> None:
+    """The end of a chain has to be noted; what changes in the collections counts at once."""
+    remembered: list[set[str]] = [set(), set()]
+    glance = Glance(*remembered)
+    remembered[place].add("other:chain")
+    assert glance.sees(answer(), answer())
+    remembered[place].add("t:r")
+    assert not glance.sees(answer(), answer())
+    remembered[place].clear()
+    assert glance.sees(answer(), answer())
+
+
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(["metadata", "violation", "http_headers", "modified_payload"]),
+        VALUES,
+        max_size=2,
+    )
+)
+def test_the_judge_finds_no_difference_where_a_glance_finds_none(fields: dict[str, Any]) -> None:
+    """Both look at one pair of answers, whatever is in them."""
+    ours, theirs = answer(), answer(**fields)
+    if Glance().sees(ours, theirs):
+        pair = (
+            Observation(Side.REFERENCE, returned(ours), 1),
+            Observation(Side.CANDIDATE, returned(theirs), 1),
+        )
+        assert compare(*pair, lambda *_: False) == ()
