@@ -30,7 +30,7 @@ CARGO_MUTANTS_VERSION := 27.1.0
 export RETRY_PARITY_CACHE ?= $(CURDIR)/.venvs/compared
 
 .PHONY: help setup demo test test-rust test-python test-published test-old-cpex test-three-way \
-	nightly detection bench check format lint types rehearse-deletion generated clean
+	nightly detection bench check format lint types instructions rehearse-deletion generated clean
 
 help: ## Show the commands.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 20
@@ -104,7 +104,7 @@ bench: setup ## Measure every implementation side by side, and the core alone.
 	@$(UV) sync --frozen --quiet --inexact --group bench --python $(BIN)/python
 	@$(BIN)/python benches/hook $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(FULL),--full)
 
-check: setup lint types rehearse-deletion ## Format, lints, types, and what must stay true.
+check: setup lint types instructions rehearse-deletion ## Format, lints, types, and what must stay true.
 
 lint:
 	@cargo fmt --check
@@ -124,6 +124,10 @@ types:
 	@cd parity_tests && ../$(BIN)/python -m mypy.stubtest retry_parity._native \
 	  --mypy-config-file ../pyproject.toml
 	@$(BIN)/basedpyright
+
+# Counts, not seconds: they are the same on a busy machine.
+instructions: ## Compare the core's instruction counts with the stored ones.
+	@.ci/instructions
 
 rehearse-deletion: setup ## Without the migration rooms the product must build and pass its tests.
 	@.ci/rehearse_deletion $(BIN)

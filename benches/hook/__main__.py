@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import implementations as who
 import scenarios
 import sizes
-from document import document, summary
+from document import comparison, document, summary
 from measure import Limits, Timing, measure
 from retry_parity.differential.builds import BuildError
 
@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(document(_stored()))
         return 0
     try:
+        if options.only:
+            return _look(options)
         told = _measured(options)
     except (BuildError, subprocess.CalledProcessError) as error:
         said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
@@ -62,17 +64,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
     implementations = who.implementations()
     interpreters = who.Interpreters(_say)
-    limits = Limits(options.rounds, _HOURS_S if options.full else _FILL_S)
-    rows = [row for row in scenarios.SCENARIOS if row.name in (options.only or {row.name})]
-    cells, memchr_ns = measure(implementations, rows, interpreters, limits, _say)
+    cells, table = _timed(implementations, interpreters, options)
     _store_for_pyperf(cells)
     _say("wheels and imports")
     weighed = [each for each in implementations if each.name in _WEIGHED]
-    return {
+    return table | {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "machine": _machine(),
         "versions": _versions(),
         "rounds": options.rounds,
+        "wheel_bytes": {each.name: sizes.wheel_bytes(each) for each in weighed},
+        "import_ms": {
+            each.name: _rounded(sizes.import_ms(each, interpreters.of(each, "")[0]))
+            for each in weighed
+        },
+        "pauses": list(_pauses()),
+        "core": _core(quick=options.rounds < _FEW_ROUNDS),
+    }
+
+
+def _look(options: argparse.Namespace) -> int:
+    """Measure some rows, show them and keep nothing."""
+    implementations = who.implementations()
+    _, table = _timed(implementations, who.Interpreters(_say), options)
+    sys.stdout.write(comparison(table))
+    return 0
+
+
+def _timed(
+    implementations: Sequence[who.Implementation],
+    interpreters: who.Interpreters,
+    options: argparse.Namespace,
+) -> tuple[list[Timing], dict[str, Any]]:
+    """Give the cells of the table, and the table as it is stored."""
+    limits = Limits(options.rounds, _HOURS_S if options.full else _FILL_S)
+    rows = [row for row in scenarios.SCENARIOS if row.name in (options.only or {row.name})]
+    cells, memchr_ns = measure(implementations, rows, interpreters, limits, _say)
+    return cells, {
         "scenarios": {row.name: row.title for row in rows},
         "implementations": {each.name: each.title for each in implementations},
         "cells": [
@@ -86,13 +114,6 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
             for cell in cells
         ],
         "memchr_ns": memchr_ns,
-        "wheel_bytes": {each.name: sizes.wheel_bytes(each) for each in weighed},
-        "import_ms": {
-            each.name: _rounded(sizes.import_ms(each, interpreters.of(each, "")[0]))
-            for each in weighed
-        },
-        "pauses": list(_pauses()),
-        "core": _core(quick=options.rounds < _FEW_ROUNDS),
     }
 
 
@@ -190,7 +211,9 @@ def _say(line: str) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=21, help="turns of each cell (default 21)")
-    parser.add_argument("--only", nargs="*", metavar="SCENARIO", help="only these rows")
+    parser.add_argument(
+        "--only", nargs="*", metavar="SCENARIO", help="only these rows; keeps nothing"
+    )
     parser.add_argument(
         "--full",
         action="store_true",

@@ -76,7 +76,13 @@ def document(told: dict[str, Any]) -> str:
 def summary(told: dict[str, Any]) -> str:
     """Give what a terminal shows: times, ratios and targets."""
     results = Results(told)
-    return "\n".join((_times(results), _ratios(results), _targets(results)))
+    return f"{comparison(told)}\n{_targets(results)}"
+
+
+def comparison(told: dict[str, Any]) -> str:
+    """Give times and ratios alone."""
+    results = Results(told)
+    return f"{_times(results)}\n{_ratios(results)}"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

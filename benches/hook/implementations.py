@@ -6,10 +6,11 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from retry_parity.differential.builds import BuildError, find_build, with_interpreter
+from retry_parity.differential.builds import BuildError, find_build
 from retry_parity.differential.environments import Environments, find_uv
 from retry_parity.subject import RetrySubject
 
@@ -114,14 +115,8 @@ class Interpreters:
         newest = cpex == NEWEST_CPEX
         if newest and not implementation.spec.startswith("pypi:"):
             return Path(sys.executable), {}
-        environments = Environments(self._version(cpex), say=self._say)
-        build = with_interpreter(
-            find_build(implementation.spec, RetrySubject(), environments), environments
-        )
-        return build.python, dict(build.packages)
-
-    @staticmethod
-    def _version(cpex: str) -> str:
-        from importlib.metadata import version
-
-        return cpex or version("cpex")
+        environments = Environments(cpex or version("cpex"), say=self._say)
+        build = find_build(implementation.spec, RetrySubject(), environments)
+        # The same Pydantic for all: a good part of what is measured is Pydantic's work.
+        wanted = (*(build.requirements or ()), f"pydantic=={version('pydantic')}")
+        return environments.make(wanted), dict(build.packages)

@@ -23,7 +23,8 @@ _LEAST: Final = (
     (who.PYTHON, 3.0, None),
 )
 _MOST_OF_FLOOR: Final = 1.3
-_MOST_SCAN: Final = 3.0
+#: Searches for one byte: two for each of the three needles.
+_MOST_SCAN: Final = 6.0
 _MOST_GROWTH: Final = 1.3
 _MOST_PAUSE_NS: Final = 50_000
 _MOST_ENTRY_BYTES: Final = 64
@@ -152,9 +153,9 @@ def _scan(results: Results) -> Target:
     extra = results.median_ns("text-1MB", who.RUST) - results.median_ns("success", who.RUST)
     passes = extra / results.told["memchr_ns"]
     return Target(
-        f"a text without a failure costs at most {_MOST_SCAN:.0f} searches for one byte (memchr); "
-        "three needles are searched for",
-        f"{passes:.2f} searches",
+        f"a text without a failure costs at most {_MOST_SCAN:.0f} searches for one byte (memchr): "
+        "two for each of its three needles",
+        f"{passes:.1f} searches",
         passes <= _MOST_SCAN,
     )
 

@@ -5,6 +5,7 @@
 //! directly, everything else through its `get`. Nothing here writes to a payload, and `get` adds no key to a `defaultdict`.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use pyo3::exceptions::{PyException, PyKeyError, PyTypeError};
 use pyo3::intern;
@@ -139,18 +140,23 @@ fn status_code(value: &Bound<'_, PyAny>) -> Option<StatusCode> {
 /// What Python's `isinstance(object, dict)` holds for, and the way to read it.
 struct Mapping<'a, 'py> {
     object: &'a Bound<'py, PyAny>,
-    /// Its own storage, where its `get` would read nothing else.
-    storage: Option<&'a Bound<'py, PyDict>>,
+    way: Way<'a, 'py>,
+}
+
+/// How a mapping is read.
+enum Way<'a, 'py> {
+    /// From its own storage: its `get` would read nothing else.
+    Storage(&'a Bound<'py, PyDict>),
+    /// By calling its `get`; the first call takes the one that was looked up already.
+    Get(Cell<Option<Bound<'py, PyAny>>>),
 }
 
 impl<'a, 'py> Mapping<'a, 'py> {
     /// The mapping that an object is, if it is one.
     fn of(object: &'a Bound<'py, PyAny>) -> PyResult<Option<Self>> {
         if let Ok(dict) = object.cast_exact::<PyDict>() {
-            return Ok(Some(Self {
-                object,
-                storage: Some(dict),
-            }));
+            let way = Way::Storage(dict);
+            return Ok(Some(Self { object, way }));
         }
         if object.is_none() || object.is_exact_instance_of::<PyString>() {
             return Ok(None);
@@ -160,18 +166,26 @@ impl<'a, 'py> Mapping<'a, 'py> {
         if dict.is_none() && !object.is_instance(&object.py().get_type::<PyDict>())? {
             return Ok(None);
         }
-        let storage = match dict {
-            Some(dict) if reads_its_storage(dict)? => Some(dict),
-            _ => None,
+        // INVARIANT: the storage is never asked first: a lazy mapping keeps nothing there.
+        let get = object.getattr(intern!(object.py(), "get"))?;
+        let way = match dict {
+            Some(dict) if unchecked::is_dict_get(&get, dict)? => Way::Storage(dict),
+            _ => Way::Get(Cell::new(Some(get))),
         };
-        Ok(Some(Self { object, storage }))
+        Ok(Some(Self { object, way }))
     }
 
     /// `mapping.get(key)`; `None` where it is missing or None.
     fn get(&self, key: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let value = match self.storage {
-            Some(dict) => dict.get_item(key)?,
-            None => Some(self.object.call_method1(intern!(key.py(), "get"), (key,))?),
+        let value = match &self.way {
+            Way::Storage(dict) => dict.get_item(key)?,
+            Way::Get(get) => {
+                let get = match get.take() {
+                    Some(get) => get,
+                    None => self.object.getattr(intern!(key.py(), "get"))?,
+                };
+                Some(get.call1((key,))?)
+            }
         };
         Ok(value.filter(|value| !value.is_none()))
     }
@@ -181,16 +195,6 @@ impl<'a, 'py> Mapping<'a, 'py> {
         Ok(self
             .get(key)?
             .is_some_and(|value| value.is(PyBool::new(key.py(), true))))
-    }
-}
-
-/// Whether the `get` of a dict subclass is that of dicts, so that it need not be called.
-///
-/// INVARIANT: the storage itself is never asked first: a lazy mapping keeps nothing there.
-fn reads_its_storage(dict: &Bound<'_, PyDict>) -> PyResult<bool> {
-    match dict.getattr_opt(intern!(dict.py(), "get"))? {
-        Some(get) => unchecked::is_dict_get(&get, dict),
-        None => Ok(false),
     }
 }
 
