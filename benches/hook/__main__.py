@@ -99,7 +99,7 @@ def _timed(
     """Give the cells of the table, and the table as it is stored."""
     limits = Limits(options.rounds, _HOURS_S if options.full else _FILL_S)
     rows = [row for row in scenarios.SCENARIOS if row.name in (options.only or {row.name})]
-    cells, memchr_ns = measure(implementations, rows, interpreters, limits, _say)
+    cells, sticks = measure(implementations, rows, interpreters, limits, _say)
     return cells, {
         "scenarios": {row.name: row.title for row in rows},
         "implementations": {each.name: each.title for each in implementations},
@@ -113,7 +113,8 @@ def _timed(
             }
             for cell in cells
         ],
-        "memchr_ns": memchr_ns,
+        "memchr_ns": sticks.memchr_ns,
+        "lazy_get_ns": sticks.lazy_get_ns,
     }
 
 

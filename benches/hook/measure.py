@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 _WORKER: Final = Path(__file__).with_name("worker.py")
 _BURST_NS: Final = 10_000_000
 _MOST_CALLS: Final = 200_000
-_LARGEST_TEXT: Final = "text-1MB"
-_SEARCHES: Final = 100
+#: What the worker is asked for, and on which scenario.
+_STICKS: Final = (("scan", "text-1MB"), ("get", "success-cow-0.1.2"))
+_STICK_TIMES: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,18 +156,30 @@ class Cell:
             calls *= 2
 
 
+@dataclass(frozen=True, slots=True)
+class Yardsticks:
+    """What some times are compared with; medians, and 0 where their row was not measured.
+
+    Attributes:
+        memchr_ns: A search for one byte in the largest text.
+        lazy_get_ns: One `get` of the dict of cpex 0.1.2, which is Python code.
+    """
+
+    memchr_ns: float
+    lazy_get_ns: float
+
+
 def measure(
     columns: Iterable[who.Implementation],
     rows: Sequence[scenarios.Scenario],
     interpreters: who.Interpreters,
     limits: Limits,
     say: Callable[[str], None],
-) -> tuple[list[Timing], float]:
+) -> tuple[list[Timing], Yardsticks]:
     """Measure everybody on everything, in turns.
 
     Returns:
-        The cells of the table, and the nanoseconds of a search for one byte in the largest text (0
-        where that is not among the rows).
+        The cells of the table, and what some of them are compared with.
 
     Raises:
         BuildError: An implementation cannot be measured.
@@ -174,7 +187,6 @@ def measure(
     everybody = list(columns)
     lanes: dict[tuple[str, str, int], Lane] = {}
     cells: list[Cell] = []
-    searches: list[float] = []
     try:
         for scenario in rows:
             for implementation in everybody:
@@ -190,21 +202,26 @@ def measure(
                         filled = _fill(lane, scenario.live, limits, say)
                 cells.append(Cell(scenario, lanes[key], filled))
             say(f"prepared: {scenario.title}")
-        core = lanes.get((who.RUST, who.NEWEST_CPEX, 0))
-        has_text = any(row.name == _LARGEST_TEXT for row in rows)
+        sticks = [
+            (do, scenario.name, lanes[who.RUST, scenario.cpex, 0])
+            for scenario in rows
+            for do, name in _STICKS
+            if scenario.name == name
+        ]
+        found: dict[str, list[float]] = {do: [] for do, _ in _STICKS}
         for turn in range(limits.rounds):
             say(f"round {turn + 1} of {limits.rounds}")
             # Everybody follows everybody else equally often.
             begin = turn * len(cells) // limits.rounds
             for cell in cells[begin:] + cells[:begin]:
                 cell.turn()
-            if core is not None and has_text:
-                searched = core.ask(do="scan", scenario=_LARGEST_TEXT, times=_SEARCHES)
-                searches.append(float(searched["ns"]))
+            for do, name, lane in sticks:
+                found[do].append(float(lane.ask(do=do, scenario=name, times=_STICK_TIMES)["ns"]))
     finally:
         for lane in lanes.values():
             lane.close()
-    return [cell.timing() for cell in cells], median(searches) if searches else 0.0
+    scan, get = (median(values) if values else 0.0 for values in found.values())
+    return [cell.timing() for cell in cells], Yardsticks(scan, get)
 
 
 def takes_part(implementation: who.Implementation, scenario: scenarios.Scenario) -> bool:

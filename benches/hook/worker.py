@@ -2,7 +2,7 @@
 
 Started as ``python worker.py MODULE:CLASS``; ``floor`` stands for a hook that does nothing but
 return a fresh, validated result. Reads one JSON object a line from standard input and answers with
-one: ``prepare``, ``run``, ``fill``, ``scan``. An error is answered as ``{"error": ..}``.
+one: ``prepare``, ``run``, ``fill``, ``scan``, ``get``. An error is answered as ``{"error": ..}``.
 """
 
 from __future__ import annotations
@@ -152,6 +152,18 @@ class Worker:
             text.find("\0")
         return (time.perf_counter_ns() - begin) // times
 
+    def get(self, name: str, times: int) -> int:
+        """Read a flag of a scenario's result, as every implementation has to.
+
+        Returns:
+            Nanoseconds of one reading.
+        """
+        read = self._prepared[name].payload.result.get
+        begin = time.perf_counter_ns()
+        for _ in range(times):
+            read("isError")
+        return (time.perf_counter_ns() - begin) // times
+
     def _config(self, settings: dict[str, Any]) -> framework.PluginConfig:
         return framework.PluginConfig(
             name="bench",
@@ -205,6 +217,8 @@ async def _answer(worker: Worker, asked: dict[str, Any]) -> dict[str, Any]:
         return {**await worker.fill(asked["live"], asked["limit_s"])}
     if do == "scan":
         return {"ns": worker.scan(asked["scenario"], asked["times"])}
+    if do == "get":
+        return {"ns": worker.get(asked["scenario"], asked["times"])}
     message = f"{do!r} is no request"
     raise ValueError(message)
 
