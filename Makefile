@@ -127,7 +127,7 @@ types:
 
 # Counts, not seconds: they are the same on a busy machine.
 instructions: ## Compare the core's instruction counts with the stored ones.
-	@.ci/instructions
+	@.ci/instructions $(if $(CI),--required)
 
 rehearse-deletion: setup ## Without the migration rooms the product must build and pass its tests.
 	@.ci/rehearse_deletion $(BIN)

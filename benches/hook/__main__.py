@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import os
 import platform
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -31,7 +33,7 @@ RESULT: Final = ROOT / "benches" / "results.json"
 DOCUMENT: Final = ROOT / "docs" / "BENCHMARKS.md"
 CHART: Final = ROOT / "docs" / "benchmarks.svg"
 PYPERF: Final = ROOT / "target" / "bench" / "pyperf.json"
-_CRITERION: Final = ROOT / "target" / "criterion"
+_CRITERION: Final = ROOT / "target" / "bench" / "criterion"
 _FILL_S: Final = 30.0
 _HOURS_S: Final = 6 * 3600.0
 _SIGNIFICANT: Final = 5
@@ -138,7 +140,10 @@ def _core(*, quick: bool) -> list[dict[str, Any]]:
     if quick:
         command += ["--quick"]
     _say("criterion benches of the core")
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)  # noqa: S603
+    # What an earlier run has left there may be of benches that are gone.
+    shutil.rmtree(_CRITERION, ignore_errors=True)
+    environment = {**os.environ, "CRITERION_HOME": str(_CRITERION)}
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=environment)  # noqa: S603
     found = []
     for file in sorted(_CRITERION.glob("**/new/estimates.json")):
         bench = json.loads(file.with_name("benchmark.json").read_text(encoding="utf-8"))

@@ -8,14 +8,16 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 import implementations as who
-import scenarios
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 #: Rows in which the framework's own work, or Python's logging, is most of what is measured: shown,
 #: and no part of the ratios that are to be reached.
 NOT_OURS: Final = ("manager", "warned")
+
+#: Rows whose cost grows without bound for some.
+_GROWING: Final = ("live-", "text-17KB", "text-1MB", "items-")
 
 _LEAST: Final = (
     (who.PUBLISHED_HYBRID, 2.5, 5.0),
@@ -29,8 +31,6 @@ _MOST_GROWTH: Final = 1.3
 _MOST_PAUSE_NS: Final = 50_000
 _MOST_ENTRY_BYTES: Final = 64
 _MOST_SHADOW_NS: Final = 1_000
-#: "search" and 32 hexadecimal digits; see `worker.Worker.fill`.
-IDS_BYTES: Final = len(scenarios.TOOL) + 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ def targets(results: Results) -> Iterator[Target]:
     yield _scan(results)
     growth = results.growth("live-10", "live-1000000", who.RUST)
     yield Target(
-        "the same cost at 10 and at 1,000,000 live entries "
-        f"(at most {_MOST_GROWTH} times: a full store does not fit a processor's cache)",
+        "the same cost at 10 and at 1,000,000 live entries, another request each time: at most "
+        f"{_MOST_GROWTH} times",
         f"{growth:.2f} times",
         growth <= _MOST_GROWTH,
     )
@@ -113,9 +113,9 @@ def targets(results: Results) -> Iterator[Target]:
     )
     entry = entry_bytes(results, who.RUST)
     yield Target(
-        f"at most {_MOST_ENTRY_BYTES} bytes per live entry, plus the ids ({IDS_BYTES} here)",
-        f"{entry:.0f} bytes, ids included",
-        entry <= _MOST_ENTRY_BYTES + IDS_BYTES,
+        f"at most {_MOST_ENTRY_BYTES} bytes per live entry, plus the ids",
+        f"{entry:.0f} bytes, and no ids",
+        entry <= _MOST_ENTRY_BYTES,
     )
     for scenario in results.rows(who.SHADOW):
         yield _shadow(results, scenario)
@@ -140,12 +140,18 @@ def _ratios(
         ratios[least] >= on_every_row,
     )
     if in_the_mean is not None:
-        mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
+        mean = _geometric_mean(ratios.values())
+        others = [ratio for row, ratio in ratios.items() if not row.startswith(_GROWING)]
         yield Target(
             f"{in_the_mean} times as fast as {title} in the geometric mean",
-            f"{mean:.2f} times",
+            f"{mean:.2f} times; {_geometric_mean(others):.2f} without the rows whose cost grows, "
+            "for some, with the text or with the live entries",
             mean >= in_the_mean,
         )
+
+
+def _geometric_mean(ratios: Collection[float]) -> float:
+    return math.exp(sum(map(math.log, ratios)) / len(ratios))
 
 
 def _scan(results: Results) -> Target:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import itertools
 import json
 import logging
 import os
@@ -33,11 +34,12 @@ if TYPE_CHECKING:
 REQUEST_ID = "0123456789abcdef0123456789abcdef"
 FLOOR = "floor"
 _FILL_STEP = 1_000
+_UNKNOWN = 20_000
 _KIND = "managed.Managed"
 
 
 class Floor(framework.Plugin):
-    """The least that any plugin does: a fresh, valid result."""
+    """Does nothing but return a fresh, validated result."""
 
     async def tool_post_invoke(self, payload: Any, context: Any) -> Any:
         """Return a fresh, validated result."""
@@ -51,7 +53,7 @@ class Prepared:
 
     hook: Hook
     payload: Any
-    context: Any
+    contexts: tuple[Any, ...]
     pattern: scenarios.Pattern
     level: int
 
@@ -93,8 +95,11 @@ class Worker:
         else:
             hook = self._make(config).tool_post_invoke
             context = _context(REQUEST_ID)
+        # One request would keep its part of a large store in the processor's cache.
+        others = [_context(f"{number:032x}") for number in _unknown(scenario.live)]
         level = logging.WARNING if scenario.warnings else logging.ERROR
-        prepared = Prepared(hook, payload, context, scenario.pattern, level)
+        contexts = tuple(others) or (context,)
+        prepared = Prepared(hook, payload, contexts, scenario.pattern, level)
         self._prepared[scenario.name] = prepared
         await hook(payload, context)
         await hook(self._success, context)
@@ -114,7 +119,7 @@ class Worker:
         spent = 0
         for _ in range(chains):
             spent += await _steady(prepared, length)
-            await prepared.hook(self._success, prepared.context)
+            await prepared.hook(self._success, prepared.contexts[0])
         return chains * length, spent
 
     async def fill(self, live: int, limit_s: float) -> dict[str, float]:
@@ -188,11 +193,17 @@ class Worker:
 
 
 async def _steady(prepared: Prepared, calls: int) -> int:
-    hook, payload, context = prepared.hook, prepared.payload, prepared.context
+    hook, payload = prepared.hook, prepared.payload
+    contexts = itertools.islice(itertools.cycle(prepared.contexts), calls)
     begin = time.perf_counter_ns()
-    for _ in range(calls):
+    for context in contexts:
         await hook(payload, context)
     return time.perf_counter_ns() - begin
+
+
+def _unknown(live: int) -> range:
+    """Give numbers of requests that have not failed, where there are live ones."""
+    return range(live, live + _UNKNOWN) if live else range(0)
 
 
 def _context(request_id: str) -> Any:

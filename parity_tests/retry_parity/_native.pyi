@@ -1,6 +1,6 @@
 """What the harness does at every single call, in Rust."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, final
 
 from cpex.framework import PluginContext
@@ -39,6 +39,8 @@ class Agreement:
         candidate: Where the candidate's durations are counted.
         remembered: Collections of the reference's keys (``"tool:request"``) of chains that a judge
             has to see.
+        live: Each gives a number of chains that the reference holds.
+        counted: Gives the failures that the reference has counted for a tool and a request id.
 
     The collections are not copied: what changes in them counts at the next call.
     """
@@ -49,6 +51,8 @@ class Agreement:
         reference: Latency,
         candidate: Latency,
         remembered: list[Collection[str]],
+        live: list[Callable[[], int]],
+        counted: Callable[[str, str], int],
         /,
     ) -> Agreement: ...
     @property
@@ -68,8 +72,9 @@ class Agreement:
     ) -> bool:
         """Whether the call certainly agrees and needs no judge; it is counted then.
 
-        That is so where both answers are "no retry", equal down to the types of their values, and
-        nothing is remembered of the call's chain. ``False`` says nothing but "look closer".
+        That is so where both answers are "no retry", equal down to the types of their values,
+        nothing is remembered of the call's chain, and the reference has counted no failure of it.
+        ``False`` says nothing but "look closer".
 
         Args:
             payload: ``name`` is the tool.

@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from cpex.framework import ToolPostInvokeResult
 
@@ -21,6 +21,9 @@ from retry_parity.beginnings import Beginnings
 from retry_parity.chains import Chains
 from retry_parity.compare import Difference, Outcome, signature
 from retry_parity.observation import Call, Hook, Observation, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MOST_NAMES: Final = 256
 _OTHER: Final = "(others)"
@@ -116,13 +119,7 @@ class Evidence:
         """Start at zero."""
         self.name = name
         self.latency = {side: Latency() for side in Side}
-        #: Counts the calls that agree at a glance; see `Agreement`.
-        self.agreement = Agreement(
-            ToolPostInvokeResult,
-            self.latency[Side.REFERENCE],
-            self.latency[Side.CANDIDATE],
-            [BEGINNINGS.joined, CHAINS.joined, CHAINS.drifted_keys],
-        )
+        self._agreement: Agreement | None = None
         self._lock = threading.Lock()
         self._calls = self._matches = self._accepted_calls = 0
         self._accepted: Counter[str] = Counter()
@@ -131,6 +128,26 @@ class Evidence:
         self._candidate_errors: Counter[str] = Counter()
         self._harness_errors: Counter[str] = Counter()
         self._refusals: Counter[str] = Counter()
+
+    def agreement(
+        self, live: list[Callable[[], int]], counted: Callable[[str, str], int]
+    ) -> Agreement:
+        """Give what counts the calls that agree at a glance.
+
+        Args:
+            live: See `Agreement`; the first caller's hold.
+            counted: See `Agreement`.
+        """
+        if self._agreement is None:
+            self._agreement = Agreement(
+                ToolPostInvokeResult,
+                self.latency[Side.REFERENCE],
+                self.latency[Side.CANDIDATE],
+                [BEGINNINGS.joined, CHAINS.joined, CHAINS.drifted_keys],
+                live,
+                counted,
+            )
+        return self._agreement
 
     def record(self, comparison: Comparison, *, quiet: bool = False) -> None:
         """Count a comparison; log each new signature once, unless it was reported already."""
@@ -196,7 +213,7 @@ class Evidence:
     def counts(self) -> Counts:
         """Copy the counters."""
         with self._lock:
-            at_a_glance = self.agreement.matches
+            at_a_glance = 0 if self._agreement is None else self._agreement.matches
             return Counts(
                 calls=self._calls + at_a_glance,
                 matches=self._matches + at_a_glance,

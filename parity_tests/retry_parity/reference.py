@@ -173,3 +173,28 @@ def stored_failures() -> Failures:
         return chain_failures(tool, request_id, native_path=native_path)
 
     return failures
+
+
+def live_counters() -> list[Callable[[], int]]:
+    """Give the sizes of the hybrid's two stores, each as cheap to ask for as can be."""
+    import retry_legacy.state
+    from retry_legacy import NATIVE_AVAILABLE
+
+    counters: list[Callable[[], int]] = [retry_legacy.state.CHAINS.__len__]
+    if NATIVE_AVAILABLE:
+        from retry_legacy import _native
+
+        counters.append(_native.live_chains)
+    return counters
+
+
+def counted_failures(tool: str, request_id: str) -> int:
+    """Give the failures of a chain in whichever of the hybrid's two stores it is."""
+    from retry_legacy import chain_failures
+
+    in_python = chain_failures(tool, request_id, native_path=False)
+    try:
+        return in_python + chain_failures(tool, request_id, native_path=True)
+    except UnicodeEncodeError:
+        # The fast path takes no such name (ledger: name-encoding), so it counts nothing under it.
+        return in_python

@@ -32,7 +32,12 @@ from retry_parity.observation import (
     returned,
 )
 from retry_parity.plain import snapshot
-from retry_parity.reference import Reference, stored_failures
+from retry_parity.reference import (
+    Reference,
+    counted_failures,
+    live_counters,
+    stored_failures,
+)
 from retry_parity.refusal import one_line
 
 if TYPE_CHECKING:
@@ -94,7 +99,8 @@ class Shadow:
             self._ask_candidate = self._candidate.hook(Hook.TOOL_POST_INVOKE.value)
             # Whoever wants to be told of every comparison has every call judged.
             if observer is None and not check_payload and self._candidate.takes_extensions:
-                self._seen = self._evidence.agreement.seen
+                agreement = self._evidence.agreement(live_counters(), counted_failures)
+                self._seen = agreement.seen
 
     @property
     def reference(self) -> Reference:
@@ -116,6 +122,8 @@ class Shadow:
             await self._judge(Hook.TOOL_POST_INVOKE, reference, payload, context, extensions, None)
             raise
         between = perf_counter_ns()
+        step = Step.CALL_CANDIDATE
+        answered: Observation | None = None
         try:
             errors_before = self._internal_errors()
             outcome: Returned | Raised | None = None
@@ -126,20 +134,21 @@ class Shadow:
                 ended = perf_counter_ns()
                 outcome = raised_by(Side.CANDIDATE, error)
             errors = self._internal_errors() - errors_before
+            step = Step.COMPARE
             if outcome is None:
                 if not errors and self._seen(payload, context, ours, theirs, begun, between, ended):
                     return ours
                 outcome = _read(theirs)
             cause = self._last_internal_error() if errors else None
-            self._look_closer(
-                _call(Hook.TOOL_POST_INVOKE, payload, context, extensions),
-                Observation(Side.REFERENCE, returned(ours), between - begun),
-                Observation(Side.CANDIDATE, outcome, ended - between, errors, cause),
-            )
+            answered = Observation(Side.REFERENCE, returned(ours), between - begun)
+            candidate = Observation(Side.CANDIDATE, outcome, ended - between, errors, cause)
+            step = Step.CALL_CANDIDATE
+            call = _call(Hook.TOOL_POST_INVOKE, payload, context, extensions)
+            self._look_closer(call, answered, candidate)
         except PASS_THROUGH:
             raise
         except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
-            self._failed(Step.COMPARE, error)
+            self._failed(step, error, Call(Hook.TOOL_POST_INVOKE), answered)
         return ours
 
     async def _judged(self, payload: object, context: PluginContext, extensions: object) -> object:

@@ -95,6 +95,47 @@ def test_nobody_watching_changes_no_count(script: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("both_ways")
+def test_a_retry_lost_to_a_draw_of_0_leaves_no_chain_unseen() -> None:
+    """The hybrid counts a jittered failure for which it draws 0.
+
+    At a glance the call looked like a success of both sides, and the failures that followed on the
+    chain were taken for ones that the candidate had not met, and not compared.
+    """
+    policy = {**POLICY, "backoff_base_ms": 1, "max_backoff_ms": 1}
+    lab = Laboratory(
+        lambda *_: answered(retry_policy=policy),
+        jitter=True,
+        backoff_base_ms=1,
+        max_backoff_ms=1,
+    )
+    for chain in range(50):
+        for _ in range(3):
+            lab.ask(FAILURE, request_id=f"r{chain}")
+    assert lab.counts.ignored == {}
+    assert lab.counts.calls == 150
+    assert lab.counts.divergent["retry-lost"] > 10
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_a_call_that_the_harness_fails_on_is_counted_as_not_compared() -> None:
+    """The step names itself, and the call is not lost."""
+
+    class Hostile:
+        @property
+        def request(self) -> object:
+            raise ValueError("no")
+
+    lab = Laboratory(lambda *_: answered(5))
+    payload = ToolPostInvokePayload(name="tool", result=SUCCESS)
+    context = PluginContext(global_context=GlobalContext(request_id="r1"))
+    answer: Any = finish(lab.shadow.tool_post_invoke(payload, context, Hostile()))
+    assert answer.retry_delay_ms == 0
+    assert lab.counts.calls == 1
+    assert lab.counts.ignored == {"harness-error:call-candidate": 1}
+    assert lab.counts.harness_errors == {"call-candidate": 1}
+
+
+@pytest.mark.usefixtures("both_ways")
 def test_an_error_that_the_candidate_turned_into_an_answer_is_evidence() -> None:
     """The answer alone is the right one, and would be seen to agree."""
 

@@ -192,5 +192,12 @@ def report_internal_error(hook: str, error: BaseException, /) -> None:
         BaseException: The error itself, where it ends the task or the process.
     """
 
+def results_are_copies() -> bool:
+    """Whether results are copies of a validated one, not validated one by one; for tests.
+
+    False before the first plugin is loaded, and where cpex's result class does more than hold
+    values.
+    """
+
 def panic_for_tests() -> None:
     """Panic inside the core with its lock held. Only for tests of the guards."""

@@ -14,7 +14,7 @@ import pytest
 from cpex.framework import PluginConfig, ResourcePostFetchResult, ToolPostInvokeResult
 from hook_calls import context, payload
 
-from retry_with_backoff import RetryWithBackoffPlugin
+from retry_with_backoff import RetryWithBackoffPlugin, _core
 
 if TYPE_CHECKING:
     from hook_calls import Call
@@ -104,6 +104,64 @@ def test_no_two_results_share_anything_that_can_be_changed(result: dict[str, Any
     assert pickle.dumps(answer("untouched", SUCCESS)) == before
 
 
+def test_results_are_copies_with_this_cpex() -> None:
+    """Where they are not, all is right and slow; somebody should know."""
+    RetryWithBackoffPlugin(PluginConfig(name="r", kind="k"))
+    assert _core.results_are_copies()
+
+
+UNEXPECTED = {
+    "metaclass": """
+class Made(type(framework.ToolPostInvokeResult)):
+    def __call__(self, **given): return super().__call__(**given)
+
+class Watched(framework.ToolPostInvokeResult, metaclass=Made): pass
+""",
+    "dataclass": """
+@dataclasses.dataclass
+class Watched:
+    retry_delay_ms: int = 0
+    metadata: dict | None = None
+""",
+    "constraint": """
+class Watched(framework.ToolPostInvokeResult):
+    retry_delay_ms: int = Field(default=0, le=10_000)
+""",
+    "another pydantic": """
+Watched = framework.ToolPostInvokeResult
+Watched.__pydantic_decorators__ = None
+""",
+}
+
+
+@pytest.mark.parametrize("changed", UNEXPECTED.values(), ids=UNEXPECTED)
+def test_no_retry_is_lost_to_an_unexpected_class(changed: str) -> None:
+    """What cannot be copied safely is made as cpex makes it."""
+    program = """
+import asyncio, dataclasses
+from cpex import framework
+from pydantic import Field
+
+CHANGED
+framework.ToolPostInvokeResult = Watched
+from retry_with_backoff import RetryWithBackoffPlugin, _core
+
+plugin = RetryWithBackoffPlugin(framework.PluginConfig(name="r", kind="k"))
+payload = framework.ToolPostInvokePayload(name="t", result={"isError": True})
+context = framework.PluginContext(global_context=framework.GlobalContext(request_id="1"))
+for _ in range(2):
+    result = asyncio.run(plugin.tool_post_invoke(payload, context))
+    assert type(result) is Watched, type(result)
+    assert result.retry_delay_ms > 0, result
+assert not _core.results_are_copies()
+assert _core.internal_errors() == 0
+""".replace("CHANGED", changed)
+    ran = subprocess.run(  # noqa: S603  our own interpreter and code
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
 @pytest.mark.parametrize(
     "extension",
     [
@@ -113,16 +171,22 @@ def test_no_two_results_share_anything_that_can_be_changed(result: dict[str, Any
         "def __init__(self, **given): log.append(1); super().__init__(**given)",
         "def __new__(cls, **given): log.append(1); return super().__new__(cls)",
         "stamp: dict = Field(default_factory=lambda: {1: log.append(1)})",
+        "stamp: str = Field(default_factory=lambda: str(log.append(1)))",
         "_stamp: int = PrivateAttr(default_factory=lambda: log.append(1))",
+        "retry_delay_ms: Annotated[int, AfterValidator(lambda ms: log.append(1) or ms)] = 0",
     ],
-    ids=["model", "field", "post-init", "init", "new", "factory", "private"],
+    ids=[
+        *("model", "field", "post-init", "init", "new"),
+        *("factory", "text-factory", "private", "annotated"),
+    ],
 )
 def test_a_class_that_does_more_than_hold_values_is_asked_for_each_result(extension: str) -> None:
     """A later cpex may give its result class a say in how results are made."""
     program = f"""
 import asyncio
+from typing import Annotated
 from cpex import framework
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 log = []
 

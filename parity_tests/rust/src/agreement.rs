@@ -23,24 +23,32 @@ pub(crate) struct Agreement {
     candidate: Py<Latency>,
     /// Collections of the reference's keys of chains of which something is remembered.
     remembered: Vec<Py<PyAny>>,
+    /// How many chains the reference holds: the sum of what these give.
+    live: Vec<Py<PyAny>>,
+    /// The failures that the reference has counted for a tool and a request id.
+    counted: Py<PyAny>,
     matches: AtomicU64,
 }
 
 #[pymethods]
 impl Agreement {
     #[new]
-    #[pyo3(signature = (class_, reference, candidate, remembered, /))]
+    #[pyo3(signature = (class_, reference, candidate, remembered, live, counted, /))]
     fn new(
         class_: Py<PyType>,
         reference: Py<Latency>,
         candidate: Py<Latency>,
         remembered: Vec<Py<PyAny>>,
+        live: Vec<Py<PyAny>>,
+        counted: Py<PyAny>,
     ) -> Self {
         Self {
             class: class_,
             reference,
             candidate,
             remembered,
+            live,
+            counted,
             matches: AtomicU64::new(0),
         }
     }
@@ -86,18 +94,26 @@ impl Agreement {
 }
 
 impl Agreement {
-    /// Whether anything is known of the call's chain, or of one that the reference confuses it with.
+    /// Whether anything is known of the call's chain, or of one that the reference confuses it
+    /// with.
+    ///
+    /// The reference may also have counted a failure and asked for no retry all the same, with a
+    /// jittered delay of 0: then its chain is live.
     fn is_remembered(
         &self,
         payload: &Bound<'_, PyAny>,
         context: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let py = payload.py();
+        let mut is_live = false;
+        for live in &self.live {
+            is_live |= live.bind(py).call0()?.is_truthy()?;
+        }
         let mut remembered = false;
         for chains in &self.remembered {
             remembered |= !chains.bind(py).is_empty()?;
         }
-        if !remembered {
+        if !is_live && !remembered {
             return Ok(false);
         }
         let tool = PAYLOAD.of(payload).get(intern!(py, "name"))?;
@@ -111,13 +127,20 @@ impl Agreement {
         ) else {
             return Ok(true);
         };
-        let joined = tool.add(intern!(py, ":"))?.add(request_id)?;
-        for chains in &self.remembered {
-            if chains.bind(py).contains(&joined)? {
-                return Ok(true);
+        if remembered {
+            let joined = tool.add(intern!(py, ":"))?.add(request_id)?;
+            for chains in &self.remembered {
+                if chains.bind(py).contains(&joined)? {
+                    return Ok(true);
+                }
             }
         }
-        Ok(false)
+        Ok(is_live
+            && self
+                .counted
+                .bind(py)
+                .call1((tool, request_id))?
+                .is_truthy()?)
     }
 }
 

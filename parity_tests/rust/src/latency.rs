@@ -7,8 +7,9 @@ use pyo3::prelude::*;
 /// Sub-buckets per power of two: a value is known to within 1/32, about 3 %.
 const SUB_BITS: u32 = 5;
 const SUB_BUCKETS: usize = 1 << SUB_BITS;
-const LONGEST_BITS: usize = 40;
-const BUCKETS: usize = (LONGEST_BITS - 5 + 1) * SUB_BUCKETS;
+/// Powers of two beyond the sub-buckets: 2^40 ns are some 18 minutes.
+const POWERS: usize = 36;
+const BUCKETS: usize = POWERS * SUB_BUCKETS;
 
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "retry_parity._native")]

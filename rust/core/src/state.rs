@@ -1,9 +1,10 @@
 //! Counts the failures of each chain, in bounded memory.
 //!
 //! Entries live in a slab, linked in the order of their last failure; hash tables find them by
-//! id. Every operation costs the same whatever the number of entries: expiry and eviction take
-//! from the oldest end, at most [`EXPIRED_PER_CALL`] expired entries a call, and nothing that
-//! grows grows in one piece.
+//! id. Every operation takes the same steps whatever the number of entries: expiry and eviction
+//! take from the oldest end, at most [`EXPIRED_PER_CALL`] expired entries a call, and what grows
+//! grows in small pieces. What does grow with the number is the chance that an entry is not in the
+//! processor's cache.
 
 use std::sync::Mutex;
 use std::time::Duration;

@@ -26,26 +26,24 @@ pub(crate) struct Mould {
 impl Mould {
     /// The mould of `class`, if copies of a validated result are as good as validated ones.
     ///
-    /// `given` are fields and sample values; every result will be given just these fields.
-    ///
-    /// # Errors
-    ///
-    /// The class refuses the sample.
-    pub(crate) fn of(
-        class: &Bound<'_, PyType>,
-        given: &Bound<'_, PyDict>,
-    ) -> PyResult<Option<Self>> {
+    /// `given` are fields and sample values; every result will be given just these fields. A class
+    /// that is not as expected in any respect, down to not being a model at all, has no mould.
+    pub(crate) fn of(class: &Bound<'_, PyType>, given: &Bound<'_, PyDict>) -> Option<Self> {
+        Self::tried(class, given).ok().flatten()
+    }
+
+    fn tried(class: &Bound<'_, PyType>, given: &Bound<'_, PyDict>) -> PyResult<Option<Self>> {
         let py = class.py();
-        let sample = class.call((), Some(given))?;
-        if !is_made_plainly(class)? {
+        if !is_made_plainly(class, given)? {
             return Ok(None);
         }
-        let state = sample
+        let sample = class.call((), Some(given))?;
+        let fields = sample
             .getattr(intern!(py, "__dict__"))?
-            .cast_into::<PyDict>()?;
-        let fields = state.copy()?;
+            .cast_into::<PyDict>()?
+            .copy()?;
         let mut lists = Vec::new();
-        for (name, value) in state.iter() {
+        for (name, value) in fields.iter() {
             if given.contains(&name)? || is_shareable(&value) {
                 continue;
             }
@@ -62,7 +60,9 @@ impl Mould {
         };
         let copy = mould.cast(py)?;
         copy.fill_from(given)?;
-        Ok(are_alike(&copy.finish()?, &sample)?.then_some(mould))
+        // Another one: what differs from result to result must not be copied.
+        let another = class.call((), Some(given))?;
+        Ok(are_alike(&copy.finish()?, &another)?.then_some(mould))
     }
 
     /// A new result; the fields that are given still have to be filled in.
@@ -111,14 +111,24 @@ impl<'py> Casting<'_, 'py> {
     }
 }
 
-/// Whether nothing but validation makes an instance: no constructor, validator or hook of its own.
-fn is_made_plainly(class: &Bound<'_, PyType>) -> PyResult<bool> {
+/// Whether nothing but validation makes an instance, and validation leaves the given fields alone.
+fn is_made_plainly(class: &Bound<'_, PyType>, given: &Bound<'_, PyDict>) -> PyResult<bool> {
     let py = class.py();
     let base = py.import("pydantic")?.getattr("BaseModel")?;
-    let object = py.import("builtins")?.getattr("object")?;
-    let same = |name: &str, owner: &Bound<'_, PyAny>| -> PyResult<bool> {
-        Ok(class.getattr(name)?.is(&owner.getattr(name)?))
+    let builtins = py.import("builtins")?;
+    let (object, list) = (builtins.getattr("object")?, builtins.getattr("list")?);
+    let inherits = |class: &Bound<'_, PyAny>, name: &str, owner: &Bound<'_, PyAny>| {
+        PyResult::Ok(class.getattr(name)?.is(&owner.getattr(name)?))
     };
+    let metaclass = class.get_type();
+    let type_of_classes = builtins.getattr("type")?;
+    if !inherits(class, "__new__", &object)?
+        || !inherits(class, "__init__", &base)?
+        || !inherits(&metaclass, "__call__", &type_of_classes)?
+        || !class.getattr("__pydantic_post_init__")?.is_none()
+    {
+        return Ok(false);
+    }
     let decorators = class.getattr("__pydantic_decorators__")?;
     for kind in [
         "validators",
@@ -130,9 +140,24 @@ fn is_made_plainly(class: &Bound<'_, PyType>) -> PyResult<bool> {
             return Ok(false);
         }
     }
-    Ok(same("__new__", &object)?
-        && same("__init__", &base)?
-        && class.getattr("__pydantic_post_init__")?.is_none())
+    for field in class
+        .getattr("model_fields")?
+        .call_method0("items")?
+        .try_iter()?
+    {
+        let (name, field) = field?.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+        // A constraint or a validator of a field that is given; a default that is made anew.
+        let allowed = if given.contains(&name)? {
+            !field.getattr("metadata")?.is_truthy()?
+        } else {
+            let factory = field.getattr("default_factory")?;
+            factory.is_none() || factory.is(&list)
+        };
+        if !allowed {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether all results may hold the very same object.

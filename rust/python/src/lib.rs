@@ -34,6 +34,9 @@ mod _core {
     #[pymodule_export]
     use crate::report::{internal_errors, last_internal_error, report_internal_error};
 
+    #[pymodule_export]
+    use crate::results::results_are_copies;
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;

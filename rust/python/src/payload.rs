@@ -11,7 +11,7 @@ use pyo3::exceptions::{PyException, PyKeyError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString, PyType};
 use retry_core::{Content, ContentItem, Finding, Outcome, Signals, StatusCode, Structured};
 use retry_models::{Fields, Reader};
 
@@ -169,7 +169,9 @@ impl<'a, 'py> Mapping<'a, 'py> {
         // INVARIANT: the storage is never asked first: a lazy mapping keeps nothing there.
         let get = object.getattr(intern!(object.py(), "get"))?;
         let way = match dict {
-            Some(dict) if unchecked::is_dict_get(&get, dict)? => Way::Storage(dict),
+            Some(dict) if unchecked::is_dict_get(&get, dict)? && keeps_its_get(dict)? => {
+                Way::Storage(dict)
+            }
             _ => Way::Get(Cell::new(Some(get))),
         };
         Ok(Some(Self { object, way }))
@@ -196,6 +198,25 @@ impl<'a, 'py> Mapping<'a, 'py> {
             .get(key)?
             .is_some_and(|value| value.is(PyBool::new(key.py(), true))))
     }
+}
+
+/// Whether the class leaves `get` to dicts, so that another look-up would not give another one.
+fn keeps_its_get(dict: &Bound<'_, PyDict>) -> PyResult<bool> {
+    /// The class met first that does: as a rule there is one.
+    static KNOWN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let (py, class) = (dict.py(), dict.get_type());
+    if KNOWN.get(py).is_some_and(|known| class.is(known)) {
+        return Ok(true);
+    }
+    let dict_class = py.get_type::<PyDict>();
+    for name in [intern!(py, "get"), intern!(py, "__getattribute__")] {
+        if !class.getattr(name)?.is(&dict_class.getattr(name)?) {
+            return Ok(false);
+        }
+    }
+    // Another thread may have put its class there; either is right.
+    let _ = KNOWN.set(py, class.unbind());
+    Ok(true)
 }
 
 /// The content of a result, read only when the core asks for it.
@@ -231,10 +252,13 @@ impl<'a, 'py> ResultContent<'a, 'py> {
             return Ok(false);
         };
         if let Ok(items) = content.cast_exact::<PyList>() {
-            for item in items {
-                if item_fails(&item, examine)? {
+            // As Python walks a list: reading an item may make the list longer, or shorter.
+            let mut position = 0_usize;
+            while position < items.len() {
+                if item_fails(&items.get_item(position)?, examine)? {
                     return Ok(true);
                 }
+                position = position.saturating_add(1);
             }
             return Ok(false);
         }
@@ -286,14 +310,15 @@ fn item_fails(
 }
 
 /// The text of an item, which the hybrid takes by item access: a dict subclass may know it under
-/// `[]` alone. One that makes up missing keys is asked with `get`, which adds none.
+/// `[]` alone. One that makes up missing keys is asked only for a key that it has.
 fn text_of<'py>(item: &Mapping<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let object = item.object;
     let key = intern!(object.py(), "text");
-    if object.is_exact_instance_of::<PyDict>()
-        || object.hasattr(intern!(object.py(), "__missing__"))?
-    {
+    if object.is_exact_instance_of::<PyDict>() {
         return item.get(key);
+    }
+    if object.hasattr(intern!(object.py(), "__missing__"))? && !object.contains(key)? {
+        return Ok(None);
     }
     match object.get_item(key) {
         Ok(text) => Ok(Some(text)),

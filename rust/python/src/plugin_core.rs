@@ -47,6 +47,9 @@ impl RetryPluginCore {
             .policies()
             .map(|policy| PolicyMetadata::of(py, policy))
             .collect::<PyResult<Vec<_>>>()?;
+        if let Some(sample) = metadata.first() {
+            results::prepare(&sample.copied(py)?)?;
+        }
         Ok(Self {
             engine: Engine::new(config),
             metadata,

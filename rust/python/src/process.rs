@@ -19,7 +19,7 @@ use retry_core::{ChainId, ChainIds, ChainKey, SharedStore, StateStore};
 
 static STORE: LazyLock<SharedStore> =
     LazyLock::new(|| SharedStore::new(StateStore::new(DEFAULT_MAX_CHAINS)));
-/// Workers that are forked off share the secret: none of them learns a caller's ids from another.
+/// Random, so that no caller can choose request ids that meet.
 static CHAIN_IDS: LazyLock<ChainIds> = LazyLock::new(|| {
     let secret = RandomState::new();
     ChainIds::new([secret.hash_one(0), secret.hash_one(1)])
@@ -86,8 +86,15 @@ impl Replaceable {
 pub(crate) fn now(py: Python<'_>) -> PyResult<Duration> {
     match CLOCK.call(py)? {
         None => Ok(EPOCH.elapsed()),
+        // The store keeps nanoseconds in 64 bits.
         Some(seconds) => Duration::try_from_secs_f64(seconds)
-            .map_err(|error| PyValueError::new_err(format!("clock: {seconds}: {error}"))),
+            .ok()
+            .filter(|time| u64::try_from(time.as_nanos()).is_ok())
+            .ok_or_else(|| {
+                PyValueError::new_err(format!(
+                    "clock: {seconds} given; allowed: seconds from 0 to 2^64 ns, some 584 years"
+                ))
+            }),
     }
 }
 

@@ -18,6 +18,7 @@ const LOGGER_NAME: &str = "retry_with_backoff";
 /// What a log line says of its origin.
 const MODULE_NAME: &str = "retry_with_backoff._core";
 const MODULE_LINE: u8 = 0;
+const FUNCTION_NAME: &str = "retry_with_backoff";
 /// Distinct messages that are remembered as already logged.
 const REMEMBERED_MESSAGES: usize = 1_024;
 /// How much of an error's message is shown.
@@ -149,8 +150,9 @@ fn log(
             .transpose()?;
         // `Logger.log` would look for the caller's line, which is always the same one of the shim
         // and costs as much as all the rest.
-        let record = logger.make_record.call1(
-            py,
+        let logger = logger.logger.bind(py);
+        let record = logger.call_method1(
+            intern!(py, "makeRecord"),
             (
                 LOGGER_NAME,
                 level,
@@ -159,18 +161,18 @@ fn log(
                 "%s",
                 (line(),),
                 error,
+                FUNCTION_NAME,
             ),
         )?;
-        logger.handle.call1(py, (record,))?;
+        logger.call_method1(intern!(py, "handle"), (record,))?;
     }
     Ok(())
 }
 
-/// The methods of a logger that are used, bound once: an exhausted chain is a common event.
+/// A logger, and the question whether it logs, which every exhausted chain asks.
 struct Logger {
+    logger: Py<PyAny>,
     is_enabled_for: Py<PyAny>,
-    make_record: Py<PyAny>,
-    handle: Py<PyAny>,
 }
 
 impl Logger {
@@ -178,8 +180,7 @@ impl Logger {
         let logger = py.import("logging")?.call_method1("getLogger", (name,))?;
         Ok(Self {
             is_enabled_for: logger.getattr("isEnabledFor")?.unbind(),
-            make_record: logger.getattr("makeRecord")?.unbind(),
-            handle: logger.getattr("handle")?.unbind(),
+            logger: logger.unbind(),
         })
     }
 }

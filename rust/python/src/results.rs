@@ -71,14 +71,16 @@ pub(crate) fn native_policy<'py>(
     mapping(py, &policy.fields())
 }
 
+static TOOL_RESULT: ResultClass = ResultClass::new("ToolPostInvokeResult");
+static RESOURCE_RESULT: ResultClass = ResultClass::new("ResourcePostFetchResult");
+
 /// What `tool_post_invoke` returns.
 pub(crate) fn tool_result<'py>(
     metadata: &Bound<'py, PyDict>,
     retry_delay_ms: u64,
 ) -> PyResult<Bound<'py, PyAny>> {
-    static CLASS: ResultClass = ResultClass::new("ToolPostInvokeResult");
     let py = metadata.py();
-    CLASS.made_with(py, |fields| {
+    TOOL_RESULT.made_with(py, |fields| {
         fields.set_item(intern!(py, "retry_delay_ms"), retry_delay_ms)?;
         fields.set_item(intern!(py, "metadata"), metadata)
     })
@@ -86,11 +88,29 @@ pub(crate) fn tool_result<'py>(
 
 /// What `resource_post_fetch` returns.
 pub(crate) fn resource_result<'py>(metadata: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
-    static CLASS: ResultClass = ResultClass::new("ResourcePostFetchResult");
     let py = metadata.py();
-    CLASS.made_with(py, |fields| {
+    RESOURCE_RESULT.made_with(py, |fields| {
         fields.set_item(intern!(py, "metadata"), metadata)
     })
+}
+
+/// Finds out, once per process and before any call, how results can be made.
+///
+/// # Errors
+///
+/// There is no cpex.
+pub(crate) fn prepare(metadata: &Bound<'_, PyDict>) -> PyResult<()> {
+    let fields = PyDict::new(metadata.py());
+    fields.set_item("metadata", metadata)?;
+    RESOURCE_RESULT.prepare(&fields)?;
+    fields.set_item("retry_delay_ms", 1)?;
+    TOOL_RESULT.prepare(&fields)
+}
+
+/// Whether results of the tool hook are copies, or validated one by one.
+#[pyfunction]
+pub(crate) fn results_are_copies(py: Python<'_>) -> bool {
+    matches!(TOOL_RESULT.mould.get(py), Some(Some(_)))
 }
 
 /// A result class of cpex.
@@ -109,25 +129,28 @@ impl ResultClass {
         }
     }
 
+    fn prepare(&self, sample: &Bound<'_, PyDict>) -> PyResult<()> {
+        let py = sample.py();
+        let class = self.class.import(py, "cpex.framework", self.name)?;
+        self.mould.get_or_init(py, || Mould::of(class, sample));
+        Ok(())
+    }
+
     /// A result with the fields that `give` sets, the same ones at every call.
     fn made_with<'py>(
         &self,
         py: Python<'py>,
         give: impl Fn(&Bound<'py, PyDict>) -> PyResult<()>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let class = self.class.import(py, "cpex.framework", self.name)?;
-        let mould = self.mould.get_or_try_init(py, || {
-            let sample = PyDict::new(py);
-            give(&sample)?;
-            Mould::of(class, &sample)
-        })?;
-        if let Some(mould) = mould {
+        if let Some(Some(mould)) = self.mould.get(py) {
             let casting = mould.cast(py)?;
             give(casting.fields())?;
             return casting.finish();
         }
         let fields = PyDict::new(py);
         give(&fields)?;
-        class.call((), Some(&fields))
+        self.class
+            .import(py, "cpex.framework", self.name)?
+            .call((), Some(&fields))
     }
 }
