@@ -137,8 +137,7 @@ def _core(*, quick: bool) -> list[dict[str, Any]]:
     """Run the criterion benches and read what they store."""
     command = ["cargo", "bench", "--quiet", "--locked", "-p", "retry-benches"]
     command += ["--bench", "decision", "--bench", "state", "--bench", "text", "--", "--noplot"]
-    if quick:
-        command += ["--quick"]
+    command += ["--quick"] if quick else ["--warm-up-time", "1", "--measurement-time", "2"]
     _say("criterion benches of the core")
     # What an earlier run has left there may be of benches that are gone.
     shutil.rmtree(_CRITERION, ignore_errors=True)
@@ -216,7 +215,7 @@ def _say(line: str) -> None:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=21, help="turns of each cell (default 21)")
+    parser.add_argument("--rounds", type=int, default=41, help="turns of each cell (default 41)")
     parser.add_argument(
         "--only", nargs="*", metavar="SCENARIO", help="only these rows; keeps nothing"
     )

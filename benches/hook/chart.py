@@ -28,13 +28,16 @@ def draw(told: dict[str, Any], file: Path) -> None:
     rows = [row for row in told["scenarios"] if row not in NOT_OURS]
     mpl.rcParams.update({"svg.hashsalt": "benchmarks", "font.size": 9})
     figure, axes = plt.subplots(figsize=(9, 0.55 * len(rows) + 1.2), layout="constrained")
+    least = 1.0
     for number, (name, colour) in enumerate(_SHOWN.items()):
         present = [(place, row) for place, row in enumerate(rows) if results.cell(row, name)]
         ratios = [results.ratio(row, name) for _, row in present]
+        least = min(least, *ratios)
         places = [place + (number - 1) * _BAR for place, _ in present]
         bars = axes.barh(places, ratios, _BAR, color=colour, label=told["implementations"][name])
         axes.bar_label(bars, [f"{ratio:.1f}" for ratio in ratios], padding=2, fontsize=7)
     axes.set_xscale("log")
+    axes.set_xlim(left=least)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.axvline(_LEAST, color="black", linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(rows)), [told["scenarios"][row] for row in rows])
@@ -42,5 +45,5 @@ def draw(told: dict[str, Any], file: Path) -> None:
     axes.margins(x=0.08, y=0.01)
     axes.set_xlabel(f"times as long as the Rust core, logarithmic; dotted: {_LEAST}")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
+    figure.legend(loc="outside upper right", ncols=len(_SHOWN), frameon=False)
     figure.savefig(file, metadata={"Date": None})

@@ -27,6 +27,7 @@ _LEAST: Final = (
 _MOST_OF_FLOOR: Final = 1.3
 #: Searches for one byte: two for each of the three needles.
 _MOST_SCAN: Final = 6.0
+_TEXT_BYTES: Final = 1_000_000
 _MOST_GROWTH: Final = 1.3
 _MOST_PAUSE_NS: Final = 50_000
 _MOST_ENTRY_BYTES: Final = 64
@@ -156,14 +157,22 @@ def _geometric_mean(ratios: Collection[float]) -> float:
 
 def _scan(results: Results) -> Target:
     """Compare the time that a text costs with a search for one byte in it."""
-    extra = results.median_ns("text-1MB", who.RUST) - results.median_ns("success", who.RUST)
-    passes = extra / results.told["memchr_ns"]
+    passes = _scan_ns(results) / results.told["memchr_ns"]
     return Target(
         f"a text without a failure costs at most {_MOST_SCAN:.0f} searches for one byte (memchr): "
         "two for each of its three needles",
         f"{passes:.1f} searches",
         passes <= _MOST_SCAN,
     )
+
+
+def scan_rate(results: Results) -> float:
+    """Give the bytes of the largest text that are looked at in a nanosecond."""
+    return _TEXT_BYTES / _scan_ns(results)
+
+
+def _scan_ns(results: Results) -> float:
+    return results.median_ns("text-1MB", who.RUST) - results.median_ns("success", who.RUST)
 
 
 def _shadow(results: Results, scenario: str) -> Target:

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 REQUEST_ID = "0123456789abcdef0123456789abcdef"
 FLOOR = "floor"
 _FILL_STEP = 1_000
-_UNKNOWN = 20_000
+#: More would measure how contexts get into the processor's cache, which a gateway makes anew.
+_UNKNOWN = 2_000
 _KIND = "managed.Managed"
 
 
