@@ -37,6 +37,7 @@ __all__ = [
     "live_chains",
     "panic_for_tests",
     "report_internal_error",
+    "results_are_copies",
     "set_clock",
     "set_max_chains",
     "set_random",
