@@ -221,6 +221,57 @@ def test_reading_a_result_leaves_it_as_it_was(call: Call) -> None:
     assert dict(item) == {"type": "text"}
 
 
+def test_a_list_that_grows_while_it_is_read_is_read_to_its_end(call: Call) -> None:
+    """Python's own walk over a list meets what is appended on the way."""
+    content: list[Any] = []
+
+    class Growing(dict[str, Any]):
+        def get(self, key: str, default: Any = None) -> Any:
+            if len(content) == 1:
+                content.append({"type": "text", "text": '{"isError": true}'})
+            return super().get(key, default)
+
+    content.append(Growing(type="image"))
+    settings = {"check_text_content": True, "jitter": False}
+    assert call(settings, {"content": content}).retry_delay_ms == 200
+
+
+def test_a_text_is_taken_by_item_access_where_the_key_is_there(call: Call) -> None:
+    """Also of a class that makes up missing keys, and has an item access of its own."""
+
+    class Making(dict[str, Any]):
+        def __missing__(self, key: str) -> str:
+            raise AssertionError(key)
+
+        def __getitem__(self, key: str) -> Any:
+            return '{"isError": true}' if key == "text" else super().__getitem__(key)
+
+    settings = {"check_text_content": True, "jitter": False}
+    present = {"content": [Making(type="text", text="fine")]}
+    assert call(settings, present).retry_delay_ms == 200
+    absent = {"content": [Making(type="text")]}
+    assert call(settings, absent, request_id="another").retry_delay_ms == 0
+    assert "Assertion" not in (_core.last_internal_error() or "")
+
+
+def test_a_get_that_changes_is_asked_each_time(call: Call) -> None:
+    """Only a class that leaves `get` to dicts is read from its storage."""
+
+    class Changing(dict[str, Any]):
+        asked = 0
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "get" and type(self).asked:
+                return lambda key: True if key == "isError" else None
+            if name == "get":
+                type(self).asked += 1
+            return super().__getattribute__(name)
+
+    result = {"isError": False, "structuredContent": Changing(isError=False)}
+    assert call({"jitter": False}, result).retry_delay_ms == 0
+    assert call({"jitter": False}, result).retry_delay_ms == 200
+
+
 def test_metadata_is_a_new_dict_each_time(call: Call) -> None:
     """A caller that changes what it got changes nobody else's."""
     first = call({}, {}).metadata
@@ -306,6 +357,9 @@ def test_an_exhausted_chain_is_logged_and_a_name_cannot_forge_a_line(
     assert [record.getMessage() for record in caplog.records] == [
         'tool "pay\\nforged", request "r-1": gave up after 2 failures'
     ]
+    (record,) = caplog.records
+    assert (record.name, record.pathname) == ("retry_with_backoff", "retry_with_backoff._core")
+    assert record.funcName == "retry_with_backoff"
 
 
 def test_a_quiet_core_gives_up_without_a_line(caplog: pytest.LogCaptureFixture) -> None:
