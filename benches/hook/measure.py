@@ -73,8 +73,8 @@ class Lane:
         """
         process = self._process
         assert process.stdin is not None  # noqa: S101 - a pipe, as asked for
-        assert process.stdout is not None  # noqa: S101
-        assert process.stderr is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101 - as above
+        assert process.stderr is not None  # noqa: S101 - as above
         try:
             process.stdin.write(json.dumps(asked) + "\n")
             process.stdin.flush()

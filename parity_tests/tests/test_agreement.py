@@ -114,7 +114,7 @@ def test_a_call_that_agrees_is_counted_with_both_latencies() -> None:
         (answer(5), answer(5)),
         (answer(0), answer(5)),
         (answer(False), answer(False)),  # noqa: FBT003 - a delay of the wrong type
-        (answer(0), answer(False)),  # noqa: FBT003
+        (answer(0), answer(False)),  # noqa: FBT003 - as above
         (answer(metadata={}), answer()),
         (answer(continue_processing=False), answer()),
         (answer(modified_payload=POLICY), answer()),
