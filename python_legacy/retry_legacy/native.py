@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 try:
@@ -59,5 +60,13 @@ def chain_failures(tool: str, request_id: str) -> int:
     """Count the failures of one of the fast path's chains."""
     if not NATIVE_AVAILABLE:
         return 0
-    # Any manager reads the one store of the process; the config it is made with plays no part.
-    return manager(0, 1, 1, False, []).get_failures(tool, request_id)  # noqa: FBT003 - positional only
+    return reader().get_failures(tool, request_id)
+
+
+@cache
+def reader() -> RetryStateManager:
+    """Give a manager that is only there to be asked for counts.
+
+    Any manager reads the one store of the process; the config it is made with plays no part.
+    """
+    return manager(0, 1, 1, False, [])  # noqa: FBT003 - positional only

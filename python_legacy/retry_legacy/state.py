@@ -39,6 +39,8 @@ class ChainStore:
     def __init__(self) -> None:
         """Start empty."""
         self._chains: dict[str, Chain] = {}
+        #: Counts the chains held, without a call into Python.
+        self.size = self._chains.__len__
 
     def access(self, tool: str, request_id: str) -> Chain:
         """Drop every stale chain, walking over all of them, then get or begin this one."""

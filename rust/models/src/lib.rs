@@ -1,9 +1,15 @@
-//! Reads attributes of Pydantic models.
+//! Reads what cpex hands to plugins: attributes of Pydantic models, and dicts of any class.
 //!
 //! Python goes through a model's `__getattr__` machinery for every attribute, which costs several
 //! times the look-up itself. The fields of a model live in the instance's dict alone, so they are
 //! read from there wherever the class leaves attribute access as it is. Whether it does is found
 //! out once: a class that is patched has to be patched before its first object is read.
+
+mod mapping;
+mod text;
+
+pub use mapping::Mapping;
+pub use text::text_bytes;
 
 use pyo3::ffi;
 use pyo3::prelude::*;

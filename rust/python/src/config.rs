@@ -8,10 +8,11 @@ use retry_core::config::{
     DEFAULT_MAX_RETRIES, DEFAULT_RETRY_ON_STATUS, LARGEST_DELAY_MS, LARGEST_RETRIES,
     LARGEST_STATUS, Policy, SMALLEST_STATUS, key,
 };
+use retry_models::text_bytes;
 
 use crate::errors::refused;
 use crate::results::PolicyMetadata;
-use crate::value::{config_of, name_bytes};
+use crate::value::config_of;
 
 /// See `_core.pyi`.
 #[pyclass(frozen, eq, name = "RetryConfig", module = "retry_with_backoff")]
@@ -23,7 +24,7 @@ pub(crate) struct PyRetryConfig {
 impl PyRetryConfig {
     fn policy(&self, tool: Option<&Bound<'_, PyString>>) -> PyResult<&Policy> {
         Ok(match tool {
-            Some(tool) => self.config.policy(&name_bytes(tool)?),
+            Some(tool) => self.config.policy(&text_bytes(tool)?),
             None => self.config.base(),
         })
     }

@@ -5,19 +5,16 @@
 //! directly, everything else through its `get`. Nothing here writes to a payload, and `get` adds no key to a `defaultdict`.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 
 use pyo3::exceptions::{PyException, PyKeyError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString, PyType};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString};
 use retry_core::{Content, ContentItem, Finding, Outcome, Signals, StatusCode, Structured};
-use retry_models::{Fields, Reader};
+use retry_models::{Fields, Mapping, Reader, text_bytes};
 
 use crate::errors::not_text;
-use crate::unchecked;
-use crate::value::name_bytes;
 
 static PAYLOAD: Fields = Fields::new(&["name", "result"]);
 static CONTEXT: Fields = Fields::new(&["global_context"]);
@@ -54,12 +51,12 @@ impl<'py> ToolCall<'py> {
 
     /// The tool's name as bytes.
     pub(crate) fn tool(&self) -> PyResult<Cow<'_, [u8]>> {
-        name_bytes(&self.tool)
+        text_bytes(&self.tool)
     }
 
     /// The request's id as bytes.
     pub(crate) fn request_id(&self) -> PyResult<Cow<'_, [u8]>> {
-        name_bytes(&self.request_id)
+        text_bytes(&self.request_id)
     }
 
     /// What the tool gave.
@@ -105,7 +102,7 @@ pub(crate) fn outcome(result: &Bound<'_, PyAny>) -> PyResult<Outcome> {
     let Some(result) = Mapping::of(result)? else {
         return Ok(Outcome::NO_RESULT);
     };
-    let py = result.object.py();
+    let py = result.object().py();
     let error = result.is_true(intern!(py, "isError"))?;
     let structured = match result.get(intern!(py, "structuredContent"))? {
         None => Structured::Absent,
@@ -118,7 +115,7 @@ pub(crate) fn outcome(result: &Bound<'_, PyAny>) -> PyResult<Outcome> {
 }
 
 fn signals(object: &Mapping<'_, '_>) -> PyResult<Signals> {
-    let py = object.object.py();
+    let py = object.object().py();
     Ok(Signals {
         error: object.is_true(intern!(py, "isError"))?,
         status: object
@@ -135,88 +132,6 @@ fn status_code(value: &Bound<'_, PyAny>) -> Option<StatusCode> {
             .extract::<i64>()
             .map_or(StatusCode::OUT_OF_RANGE, StatusCode::new)
     })
-}
-
-/// What Python's `isinstance(object, dict)` holds for, and the way to read it.
-struct Mapping<'a, 'py> {
-    object: &'a Bound<'py, PyAny>,
-    way: Way<'a, 'py>,
-}
-
-/// How a mapping is read.
-enum Way<'a, 'py> {
-    /// From its own storage: its `get` would read nothing else.
-    Storage(&'a Bound<'py, PyDict>),
-    /// By calling its `get`; the first call takes the one that was looked up already.
-    Get(Cell<Option<Bound<'py, PyAny>>>),
-}
-
-impl<'a, 'py> Mapping<'a, 'py> {
-    /// The mapping that an object is, if it is one.
-    fn of(object: &'a Bound<'py, PyAny>) -> PyResult<Option<Self>> {
-        if let Ok(dict) = object.cast_exact::<PyDict>() {
-            let way = Way::Storage(dict);
-            return Ok(Some(Self { object, way }));
-        }
-        if object.is_none() || object.is_exact_instance_of::<PyString>() {
-            return Ok(None);
-        }
-        let dict = object.cast::<PyDict>().ok();
-        // An object can also claim to be a dict, through its `__class__`.
-        if dict.is_none() && !object.is_instance(&object.py().get_type::<PyDict>())? {
-            return Ok(None);
-        }
-        // INVARIANT: the storage is never asked first: a lazy mapping keeps nothing there.
-        let get = object.getattr(intern!(object.py(), "get"))?;
-        let way = match dict {
-            Some(dict) if unchecked::is_dict_get(&get, dict)? && keeps_its_get(dict)? => {
-                Way::Storage(dict)
-            }
-            _ => Way::Get(Cell::new(Some(get))),
-        };
-        Ok(Some(Self { object, way }))
-    }
-
-    /// `mapping.get(key)`; `None` where it is missing or None.
-    fn get(&self, key: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let value = match &self.way {
-            Way::Storage(dict) => dict.get_item(key)?,
-            Way::Get(get) => {
-                let get = match get.take() {
-                    Some(get) => get,
-                    None => self.object.getattr(intern!(key.py(), "get"))?,
-                };
-                Some(get.call1((key,))?)
-            }
-        };
-        Ok(value.filter(|value| !value.is_none()))
-    }
-
-    /// Whether the value is the object `True`: no truthy value, no boolean of another library.
-    fn is_true(&self, key: &Bound<'py, PyString>) -> PyResult<bool> {
-        Ok(self
-            .get(key)?
-            .is_some_and(|value| value.is(PyBool::new(key.py(), true))))
-    }
-}
-
-/// Whether the class leaves `get` to dicts, so that another look-up would not give another one.
-fn keeps_its_get(dict: &Bound<'_, PyDict>) -> PyResult<bool> {
-    /// The class met first that does: as a rule there is one.
-    static KNOWN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    let (py, class) = (dict.py(), dict.get_type());
-    if KNOWN.get(py).is_some_and(|known| class.is(known)) {
-        return Ok(true);
-    }
-    let dict_class = py.get_type::<PyDict>();
-    for name in [intern!(py, "get"), intern!(py, "__getattribute__")] {
-        if !class.getattr(name)?.is(&dict_class.getattr(name)?) {
-            return Ok(false);
-        }
-    }
-    // Another thread may have put its class there; either is right.
-    let _ = KNOWN.set(py, class.unbind());
-    Ok(true)
 }
 
 /// The content of a result, read only when the core asks for it.
@@ -293,7 +208,7 @@ fn item_fails(
     let Some(item) = Mapping::of(item)? else {
         return Ok(false);
     };
-    let py = item.object.py();
+    let py = item.object().py();
     let Some(kind) = item.get(intern!(py, "type"))? else {
         return Ok(false);
     };
@@ -312,7 +227,7 @@ fn item_fails(
 /// The text of an item, which the hybrid takes by item access: a dict subclass may know it under
 /// `[]` alone. One that makes up missing keys is asked only for a key that it has.
 fn text_of<'py>(item: &Mapping<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let object = item.object;
+    let object = item.object();
     let key = intern!(object.py(), "text");
     if object.is_exact_instance_of::<PyDict>() {
         return item.get(key);

@@ -7,10 +7,10 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString};
 use retry_core::{Engine, Policy, Verdict};
+use retry_models::text_bytes;
 
 use crate::payload::{ResultContent, ToolCall, is_traced, outcome, tool_name};
 use crate::results::PolicyMetadata;
-use crate::value::name_bytes;
 use crate::{config, process, report, results, settings};
 
 /// See `_core.pyi`.
@@ -115,7 +115,7 @@ impl RetryPluginCore {
         let outermost = if ceiling.lt(0)? { i64::MIN } else { i64::MAX };
         let ceiling = ceiling.extract().unwrap_or(outermost);
         self.engine
-            .native_policy(&name_bytes(tool_name)?, ceiling)
+            .native_policy(&text_bytes(tool_name)?, ceiling)
             .map(|policy| results::native_policy(py, &policy))
             .transpose()
     }
@@ -124,7 +124,7 @@ impl RetryPluginCore {
     fn metadata_of<'py>(&self, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let config = self.engine.config();
         let name = tool_name(payload).ok();
-        let policy = match name.as_ref().map(name_bytes) {
+        let policy = match name.as_ref().map(text_bytes) {
             Some(Ok(tool)) => config.policy(&tool),
             _ => config.base(),
         };

@@ -1,12 +1,8 @@
 //! The few calls of the C interface that `PyO3` has no safe form of. All are part of its stable interface.
 
-use std::ptr::fn_addr_eq;
-
-use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyCFunction, PyDict, PySet, PyString, PyType};
-use pyo3::{ffi, intern};
+use pyo3::types::{PyDict, PySet, PyString, PyType};
 
 /// A new instance of `class`, made as `object.__new__` makes it: no constructor runs.
 ///
@@ -53,36 +49,4 @@ pub(crate) fn set_fields(object: &Bound<'_, PyAny>, fields: &Bound<'_, PyDict>) 
 pub(crate) fn set_of<'py>(items: &Bound<'py, PySet>) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: a live object; the function gives a new reference or sets an exception.
     unsafe { Bound::from_owned_ptr_or_err(items.py(), ffi::PySet_New(items.as_ptr())) }
-}
-
-/// Whether `get` is the `get` of C dicts, bound to `mapping`: calling it would read the mapping's
-/// own storage and do nothing else.
-pub(crate) fn is_dict_get(get: &Bound<'_, PyAny>, mapping: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static DICT_GET: PyOnceLock<ffi::PyCFunction> = PyOnceLock::new();
-    let py = get.py();
-    let Some(function) = function_of(get, Some(mapping)) else {
-        return Ok(false);
-    };
-    let known = DICT_GET.get_or_try_init(py, || {
-        let get = PyDict::new(py).getattr(intern!(py, "get"))?;
-        function_of(&get, None).ok_or_else(|| PyTypeError::new_err("dict.get is no C function"))
-    })?;
-    Ok(fn_addr_eq(function, *known))
-}
-
-/// The C function behind a method of a C type, if it is one and bound to `owner`.
-fn function_of(
-    method: &Bound<'_, PyAny>,
-    owner: Option<&Bound<'_, PyAny>>,
-) -> Option<ffi::PyCFunction> {
-    let method = method.cast_exact::<PyCFunction>().ok()?;
-    // SAFETY: a live object of exactly the type that both functions ask for; the owner that the
-    // first one gives is borrowed from it and only compared.
-    unsafe {
-        let bound_to = ffi::PyCFunction_GetSelf(method.as_ptr());
-        if owner.is_some_and(|owner| owner.as_ptr() != bound_to) {
-            return None;
-        }
-        ffi::PyCFunction_GetFunction(method.as_ptr())
-    }
 }

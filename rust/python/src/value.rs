@@ -1,14 +1,12 @@
 //! From a Python object to a [`Value`] of the core, without deciding anything about it.
 
-use std::borrow::Cow;
-
-use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyBytes, PyDict, PyFloat, PyInt, PyMapping, PySequence, PyString, PyTuple, PyType,
 };
 use retry_core::value::{Integer, Value, whole_of};
+use retry_models::text_bytes;
 
 /// How deep containers are read: statuses of overrides of tools of the configuration. Whatever
 /// lies deeper (a container that holds itself, say) is no valid setting anyway.
@@ -62,7 +60,7 @@ fn read(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
         return Ok(Value::Int(integer(object)?));
     }
     if let Ok(text) = object.cast::<PyString>() {
-        return Ok(Value::Text(name_bytes(text)?.into_owned()));
+        return Ok(Value::Text(text_bytes(text)?.into_owned()));
     }
     if let Ok(bytes) = object.cast::<PyBytes>() {
         return Ok(Value::Bytes(bytes.as_bytes().to_vec()));
@@ -145,22 +143,6 @@ fn ratio(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         None
     };
     Ok(Value::Real { approx, whole })
-}
-
-/// The bytes of a text: UTF-8, lone surrogates in their three-byte form.
-///
-/// # Errors
-///
-/// None that a string is known to cause.
-pub(crate) fn name_bytes<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, [u8]>> {
-    match text.to_str() {
-        Ok(text) => Ok(text.as_bytes().into()),
-        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(text.py()) => {
-            let encoded = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
-            Ok(encoded.extract::<Vec<u8>>()?.into())
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// The entries of a Python mapping, or the object itself, as a configuration.
