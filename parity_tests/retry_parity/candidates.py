@@ -16,6 +16,7 @@ RUST: Final = "rust"
 _PATHS: Final = {
     RUST: "retry_with_backoff:RetryWithBackoffPlugin",
     "broken-example": "retry_parity.broken_example:BrokenExamplePlugin",
+    "never-retries": "retry_parity.broken_example:NeverRetriesPlugin",
 }
 _ERROR_RECORD: Final = "retry_with_backoff._core"
 
@@ -41,12 +42,15 @@ class Candidate:
         internal_errors: Reads how many internal errors it has turned into answers so far.
         last_internal_error: Reads the latest of them, as "hook: exception class"; ``None`` where
             there is none yet, or the candidate does not say.
+        set_quiet: Says whether giving up on a call goes unlogged, as it should where the other
+            side decides and has said it.
     """
 
     plugin: DecidingPlugin
     takes_extensions: bool
     internal_errors: Callable[[], int] = lambda: 0
     last_internal_error: Callable[[], str | None] = lambda: None
+    set_quiet: Callable[[bool], None] = lambda _: None
 
     def hook(self, name: str) -> Callable[..., Awaitable[object]]:
         """Give one of the plugin's hooks."""
@@ -62,8 +66,6 @@ def load(name: str, config: PluginConfig) -> Candidate:
     """
     module_name, _, class_name = _PATHS[name].partition(":")
     plugin = getattr(importlib.import_module(module_name), class_name)(config)
-    # The side that decides logs that it gives up; a second line would tell of no second event.
-    plugin._core.set_quiet(True)  # noqa: SLF001 - the shim is all interface, this is below it
     # The record of errors belongs to the core, which all candidates of this package end in.
     core = importlib.import_module(_ERROR_RECORD)
     return Candidate(
@@ -71,4 +73,5 @@ def load(name: str, config: PluginConfig) -> Candidate:
         takes_extensions=True,
         internal_errors=core.internal_errors,
         last_internal_error=core.last_internal_error,
+        set_quiet=plugin._core.set_quiet,  # noqa: SLF001 - the shim is all interface, this is below
     )

@@ -1,7 +1,7 @@
-"""The command line: `retry-parity run CORPUS` and `retry-parity compare REFERENCE CANDIDATE`.
+"""The command line: `retry-parity run`, `retry-parity compare` and `retry-parity guard`.
 
-Exit status: 0 = everything was compared and nothing unexplained was found, 1 = it was not so,
-2 = bad input or a build that cannot be run, 130 = interrupted.
+Exit status: 0 = everything was compared and nothing unexplained was found (no guard has tripped),
+1 = it was not so, 2 = bad input or a build that cannot be run, 130 = interrupted.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from retry_parity.containers import Container
 from retry_parity.corpus import CorpusError
 from retry_parity.differential.builds import BuildError
 from retry_parity.differential.cli import add_compare, compare_command
+from retry_parity.guard_cli import add_guard, guard_command
 from retry_parity.output import STDOUT, OutputError, check_json_target, console, write_json
 from retry_parity.replay import ReplayError
 from retry_parity.run import CONFIG_NAME, as_json, run
@@ -63,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "run":
             alike = _run(options)
+        elif options.command == "guard":
+            alike = guard_command(options)
         else:
             alike = compare_command(options, RetrySubject())
         sys.stdout.flush()
@@ -131,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         help="write everything as JSON; - writes it to stdout, and the table to stderr",
     )
     add_compare(commands)
+    add_guard(commands)
     return parser
 
 

@@ -8,22 +8,24 @@ counted together beyond a limit.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
-from collections import Counter
+import traceback
+from collections import Counter, deque
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from cpex.framework import ToolPostInvokeResult
-
-from retry_parity._native import Agreement, Latency
-from retry_parity.beginnings import Beginnings
+from retry_parity import _native
+from retry_parity._native import Book, Latency
 from retry_parity.chains import Chains
 from retry_parity.compare import Difference, Outcome, signature
 from retry_parity.observation import Call, Hook, Observation, Side
+from retry_parity.strata import ACTS, stratum_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping, Sequence
 
 _MOST_NAMES: Final = 256
 _OTHER: Final = "(others)"
@@ -44,6 +46,7 @@ class Step(StrEnum):
     LEDGER = "ledger"
     RECORD = "record"
     POLICY = "policy"
+    EVIDENCE = "evidence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +115,35 @@ class Counts:
     harness_errors: dict[str, int]
 
 
+#: How one side did, in the order of `Book.decisions`.
+_SIDES: Final = (Side.REFERENCE, Side.CANDIDATE)
+
+#: What became of a comparison, in the order of `Book.strata`.
+_VERDICTS: Final = ("match", "accepted", "divergent")
+
+#: Samples that wait to be written; more are dropped and counted.
+_MOST_SAMPLES: Final = 64
+#: Samples of one signature.
+_SAMPLES_PER_SIGNATURE: Final = 3
+#: A call left out of the comparison by its share.
+SAMPLED_OUT: Final = "sampled-out"
+
+
 class Evidence:
     """The counters of one plugin name."""
 
     def __init__(self, name: str) -> None:
         """Start at zero."""
         self.name = name
-        self.latency = {side: Latency() for side in Side}
-        self._agreement: Agreement | None = None
+        self.latency = {side: Latency() for side in _SIDES}
+        #: What is counted at every call.
+        self.book = Book(*self.latency.values())
+        #: What this worker's files take.
+        self.bytes_on_disk = 0
         self._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
         self._calls = self._matches = self._accepted_calls = 0
         self._accepted: Counter[str] = Counter()
         self._divergent: Counter[str] = Counter()
@@ -128,35 +151,23 @@ class Evidence:
         self._candidate_errors: Counter[str] = Counter()
         self._harness_errors: Counter[str] = Counter()
         self._refusals: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._sampled: Counter[str] = Counter()
+        self._samples: deque[Mapping[str, object]] = deque()
 
-    def agreement(
-        self, live: list[Callable[[], int]], counted: Callable[[str, str], int]
-    ) -> Agreement:
-        """Give what counts the calls that agree at a glance.
-
-        Args:
-            live: See `Agreement`; the first caller's hold.
-            counted: See `Agreement`.
-        """
-        if self._agreement is None:
-            self._agreement = Agreement(
-                ToolPostInvokeResult,
-                self.latency[Side.REFERENCE],
-                self.latency[Side.CANDIDATE],
-                [BEGINNINGS.joined, CHAINS.joined, CHAINS.drifted_keys],
-                live,
-                counted,
-            )
-        return self._agreement
+    def clear(self) -> None:
+        """Start at zero again."""
+        with self._lock:
+            self._begin()
+            self.book.clear()
+            for latency in self.latency.values():
+                latency.clear()
 
     def record(self, comparison: Comparison, *, quiet: bool = False) -> None:
         """Count a comparison; log each new signature once, unless it was reported already."""
         is_call = comparison.call.hook in _HOOK_CALLS
         with self._lock:
             self._calls += is_call
-            for observation in (comparison.reference, comparison.candidate):
-                if observation is not None:
-                    self.latency[observation.side].add(observation.duration_ns)
             if comparison.outcome is Outcome.MATCH:
                 self._matches += is_call
                 return
@@ -185,7 +196,12 @@ class Evidence:
         with self._lock:
             first = _count(self._candidate_errors, name)
         if first:
-            _log.warning("%s: the candidate failed: %s", self.name, name, exc_info=error)
+            _log.warning(
+                "%s: the candidate failed: %s%s",
+                self.name,
+                name,
+                f" ({where(error)})" if error else "",
+            )
 
     def candidate_refusal(self, name: str, line: str) -> None:
         """Count a config that only the candidate refuses; log each new reason once, on one line."""
@@ -204,26 +220,103 @@ class Evidence:
             first = self._harness_errors[step.value] == 1
         if first:
             _log.error(
-                "%s: the comparison failed in step %s; answers are not affected",
+                "%s: the comparison failed in step %s; answers are not affected (%s)",
                 self.name,
                 step.value,
-                exc_info=error,
+                where(error),
             )
 
     def counts(self) -> Counts:
         """Copy the counters."""
         with self._lock:
-            at_a_glance = 0 if self._agreement is None else self._agreement.matches
+            at_a_glance, sampled_out = self.book.matches, self.book.sampled_out
+            ignored = dict(self._ignored)
+            if sampled_out:
+                ignored[SAMPLED_OUT] = sampled_out
             return Counts(
-                calls=self._calls + at_a_glance,
+                calls=self._calls + at_a_glance + sampled_out,
                 matches=self._matches + at_a_glance,
                 accepted_calls=self._accepted_calls,
                 accepted=dict(sorted(self._accepted.items())),
                 divergent=dict(sorted(self._divergent.items())),
-                ignored=dict(sorted(self._ignored.items())),
+                ignored=dict(sorted(ignored.items())),
                 candidate_errors=dict(sorted(self._candidate_errors.items())),
                 harness_errors=dict(sorted(self._harness_errors.items())),
             )
+
+    def decisions(self) -> dict[tuple[Side, str], int]:
+        """Give the answers that callers got, by who decided and what it was."""
+        return _by_side(self.book.decisions)
+
+    def outcomes(self) -> dict[tuple[Side, str], int]:
+        """Give what each side did, whether it decided or not."""
+        return _by_side(self.book.outcomes)
+
+    def strata(self) -> dict[str, dict[str, int]]:
+        """Give the comparisons by stratum and what became of them."""
+        found: dict[str, dict[str, int]] = {}
+        for row in self.book.strata():
+            verdict, count = row[5:]
+            found.setdefault(str(stratum_of(*row[:5])), {})[_VERDICTS[verdict]] = count
+        return found
+
+    def live(self) -> dict[Side, int]:
+        """Give the chains that each side holds; one that is not loaded is left out."""
+        found: dict[Side, int] = {}
+        if (hybrid := sys.modules.get("retry_legacy")) is not None:
+            found[Side.REFERENCE] = hybrid.live_chains()
+        if (core := sys.modules.get("retry_with_backoff._core")) is not None:
+            found[Side.CANDIDATE] = core.live_chains()
+        return found
+
+    def evicted(self) -> dict[str, int]:
+        """Give the chains dropped for want of room, by holder."""
+        found = {"owners": _native.evicted_chains()}
+        if (core := sys.modules.get("retry_with_backoff._core")) is not None:
+            found["candidate"] = core.evicted_chains()
+        return found
+
+    def wants_sample(self, signature: str) -> bool:
+        """Say whether another sample of a signature is wanted, and count it as taken."""
+        with self._lock:
+            if self._sampled[signature] >= _SAMPLES_PER_SIGNATURE:
+                return False
+            if len(self._sampled) > _MOST_NAMES:
+                return False
+            self._sampled[signature] += 1
+            return True
+
+    def add_sample(self, sample: Mapping[str, object]) -> None:
+        """Keep a sample until it is written."""
+        with self._lock:
+            if len(self._samples) < _MOST_SAMPLES:
+                self._samples.append(sample)
+                return
+        self.drop("memory full")
+
+    def take_samples(self) -> list[Mapping[str, object]]:
+        """Give the samples that wait, and forget them."""
+        with self._lock:
+            taken = list(self._samples)
+            self._samples.clear()
+            return taken
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count evidence that could not be kept; log each new reason once."""
+        with self._lock:
+            first = _count(self._dropped, reason)
+            self._dropped[reason] += count - 1
+        if first:
+            _log.warning(
+                "%s: evidence cannot be kept: %s; counting goes on, answers are not affected",
+                self.name,
+                reason,
+            )
+
+    def dropped(self) -> dict[str, int]:
+        """Give what could not be kept, by reason."""
+        with self._lock:
+            return dict(self._dropped)
 
 
 _by_plugin: dict[str, Evidence] = {}
@@ -232,9 +325,6 @@ _by_plugin_lock = threading.Lock()
 #: The chains whose counts differ. One set per process, as both sides share their chains among all
 #: plugin objects.
 CHAINS: Final = Chains()
-
-#: Which chains the candidate has met from the beginning; one set, for the same reason.
-BEGINNINGS: Final = Beginnings()
 
 
 def evidence_of(plugin_name: str) -> Evidence:
@@ -251,7 +341,25 @@ def reset(plugin_name: str) -> None:
     with _by_plugin_lock:
         _by_plugin.pop(plugin_name, None)
     CHAINS.clear()
-    BEGINNINGS.clear()
+    _native.forget_chains()
+
+
+def where(error: BaseException) -> str:
+    """Say what an exception is and where it came from, and nothing that it says itself.
+
+    A message may repeat what a tool gave; a place in the code does not.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = "".join(f" at {Path(each.filename).name}:{each.lineno}" for each in frames[-3:])
+    return f"{type(error).__name__}{place}"
+
+
+def _by_side(counts: Sequence[Sequence[int]]) -> dict[tuple[Side, str], int]:
+    return {
+        (side, act): count
+        for side, acts in zip(_SIDES, counts, strict=True)
+        for act, count in zip(ACTS, acts, strict=True)
+    }
 
 
 def _count(counter: Counter[str], name: str) -> bool:

@@ -1,6 +1,6 @@
-"""Which implementation decides: the migration flag, read once when the plugin is built.
+"""Which implementation decides: the migration flag, as environment and plugin config have it.
 
-This module does not follow a feature-flag service and does not import either implementation.
+A feature-flag service goes before both; see `flag_service`. Nothing here imports an implementation.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
 ENVIRONMENT_VARIABLE: Final = "RETRY_IMPLEMENTATION"
 CONFIG_SECTION: Final = "migration"
 CONFIG_KEY: Final = f"{CONFIG_SECTION}.implementation"
-_SECTION_KEYS: Final = ("implementation",)
 
 
 class Implementation(StrEnum):
@@ -26,9 +25,6 @@ class Implementation(StrEnum):
     SHADOW = "shadow"
     CANARY = "canary"
     RUST = "rust"
-
-
-_NOT_AVAILABLE_YET: Final = frozenset({Implementation.CANARY})
 
 
 class FlagError(ValueError):
@@ -51,8 +47,6 @@ class Flag:
 def read_flag(
     plugin_config: object,
     environ: Mapping[str, str] | None = None,
-    *,
-    not_available: Collection[Implementation] = _NOT_AVAILABLE_YET,
 ) -> Flag:
     """Read the flag: the environment wins over the plugin config, ``legacy`` is the default.
 
@@ -60,14 +54,12 @@ def read_flag(
         plugin_config: The plugin's ``config`` as the operator wrote it. What is no mapping
             carries no flag; whether it is acceptable at all is for the implementations to say.
         environ: The environment; ``None`` means this process's. A blank variable counts as unset.
-        not_available: Values that are known and refused all the same.
 
     Returns:
         The value in force and its source.
 
     Raises:
-        FlagError: An unknown value in either place (the one that does not win included), a value
-            that this version does not offer yet, or an unknown key under ``migration:``.
+        FlagError: An unknown value in either place, the one that does not win included.
     """
     configured = _configured(plugin_config)
     variable = (os.environ if environ is None else environ).get(ENVIRONMENT_VARIABLE, "").strip()
@@ -76,13 +68,6 @@ def read_flag(
         flag = Flag(_known(configured, CONFIG_KEY), CONFIG_KEY)
     if variable:
         flag = Flag(_known(variable, ENVIRONMENT_VARIABLE), ENVIRONMENT_VARIABLE)
-    if flag.implementation in not_available:
-        offered = ", ".join(value for value in Implementation if value not in not_available)
-        message = (
-            f"{flag.source}: '{flag.implementation}' is not available yet in this version; "
-            f"use one of {offered}"
-        )
-        raise FlagError(message)
     return flag
 
 
@@ -101,19 +86,8 @@ def _configured(plugin_config: object) -> object:
     if not isinstance(plugin_config, dict):
         return None
     section = plugin_config.get(CONFIG_SECTION)
-    if section is None:
-        return None
-    if not isinstance(section, dict):
-        message = f"{CONFIG_SECTION}: {section!r} is not a mapping with the key 'implementation'"
-        raise FlagError(message)
-    for key in section:
-        if key not in _SECTION_KEYS:
-            message = (
-                f"{CONFIG_SECTION}: unknown key {key!r}; known keys are {', '.join(_SECTION_KEYS)}"
-            )
-            raise FlagError(message)
-    value: object = section.get("implementation")
-    return value
+    # What else is wrong with the section is for `settings` to say.
+    return section.get("implementation") if isinstance(section, dict) else None
 
 
 def _known(value: object, source: str) -> Implementation:

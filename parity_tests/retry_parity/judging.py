@@ -6,7 +6,7 @@ one for the other. Nothing here runs a candidate.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from retry_parity.compare import Difference, Kind, Outcome, compare, same_plain
 from retry_parity.evidence import Comparison, Step
@@ -18,26 +18,10 @@ from retry_parity.view import View
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from retry_parity.beginnings import Beginnings
     from retry_parity.chains import Chains
     from retry_parity.ledger import Ledger
     from retry_parity.observation import Observation
     from retry_parity.reference import Reference
-
-#: The hybrid counted failures of this chain while nobody asked the candidate; see `beginnings`.
-BEGINNING_MISSED: Final = "chain-began-unseen"
-
-#: Kinds of difference that no failure count can excuse.
-UNCOUNTED_KINDS: Final = frozenset(
-    {
-        Kind.DELAY_TYPE,
-        Kind.INTERNAL_ERROR,
-        Kind.PAYLOAD_MUTATED,
-        Kind.RAISED_DIFFERENTLY,
-        Kind.RAISED_ONLY_BY_CANDIDATE,
-        Kind.RESULT,
-    }
-)
 
 
 class Judge:
@@ -47,8 +31,6 @@ class Judge:
         oracle: The hybrid under this config, after the call that is judged and before the next.
         ledger: Explains differences.
         chains: Chains whose counts differ, shared by all judges of the same chains.
-        beginnings: Tells chains that the candidate did not meet from their first failure on;
-            ``None`` where both sides always meet all of them.
         failed: Told where the ledger itself fails; it explains nothing then.
     """
 
@@ -57,14 +39,12 @@ class Judge:
         oracle: Reference,
         ledger: Ledger,
         chains: Chains,
-        beginnings: Beginnings | None = None,
         failed: Callable[[Step, BaseException], None] = lambda *_: None,
     ) -> None:
         """Judge with these."""
         self._oracle = oracle
         self._ledger = ledger
         self._chains = chains
-        self._beginnings = beginnings
         self._failed = failed
 
     def decision(
@@ -79,8 +59,6 @@ class Judge:
         if view.pair is not None:
             self._chains.see(view.pair)
         differences = (*compare(reference, candidate, view.legal_draw), *extra)
-        if self._beginnings is not None and self._beginnings.missed(view):
-            return self._of_missed_chain(view, differences)
         return self._explained(view, differences)
 
     def policy(self, tool: str, ceiling: int, ours: object, theirs: object) -> Comparison | None:
@@ -116,17 +94,6 @@ class Judge:
             differences,
             accepted,
             unexplained,
-        )
-
-    def _of_missed_chain(self, view: View, differences: tuple[Difference, ...]) -> Comparison:
-        """Judge what does not depend on a count that the candidate cannot have."""
-        if view.pair is not None:
-            self._chains.forget(view.pair)
-        judged = tuple(each for each in differences if each.kind in UNCOUNTED_KINDS)
-        if judged:
-            return self._explained(view, judged)
-        return Comparison(
-            Outcome.IGNORED, view.call, view.reference, view.candidate, reason=BEGINNING_MISSED
         )
 
     def _explanation(self, view: View, differences: tuple[Difference, ...]) -> Explanation:

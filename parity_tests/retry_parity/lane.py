@@ -1,23 +1,31 @@
-"""Shadow mode: the hybrid answers, the candidate runs after it, and the two are compared.
+"""Both sides under one config, and what becomes of a call that is not seen to agree at a glance.
 
-INVARIANT: what the caller gets is the hybrid's result object or the hybrid's exception, whatever
-the candidate, the ledger or the counters do. Everything after the hybrid's answer is guarded, and
-a step that fails names itself.
+Who decides and which answer the caller gets is up to `_native.Desk`; it asks here for the sides,
+and hands over what it cannot be certain about.
+
+INVARIANT: nothing here reaches the caller. Everything after an answer is guarded, and a step that
+fails names itself.
 """
 
 from __future__ import annotations
 
 import contextlib
-from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final, NoReturn
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
+
+from cpex.framework import ToolPostInvokeResult
 
 from retry_parity import candidates
+from retry_parity._native import Desk, Setting
 from retry_parity.compare import Difference, Kind, Outcome, same_plain
-from retry_parity.evidence import BEGINNINGS, CHAINS, Comparison, Evidence, Step, evidence_of
+from retry_parity.evidence import CHAINS, Comparison, Step
+from retry_parity.flag import Implementation
 from retry_parity.judging import Judge
 from retry_parity.ledger import Ledger, shipped_ledger
 from retry_parity.load_predicates import is_config_error
 from retry_parity.loading import compare_loads
+from retry_parity.migration import migration_of, number_of
 from retry_parity.observation import (
     PASS_THROUGH,
     Call,
@@ -32,262 +40,342 @@ from retry_parity.observation import (
     returned,
 )
 from retry_parity.plain import snapshot
-from retry_parity.reference import (
-    Reference,
-    counted_failures,
-    live_counters,
-    stored_failures,
-)
+from retry_parity.reference import Reference, stored_failures, stores
 from retry_parity.refusal import one_line
+from retry_parity.sampling import sample_of
+from retry_parity.settings import MigrationSettings
+from retry_parity.strata import comparable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from cpex.framework import PluginConfig, PluginContext
 
+    from retry_parity.migration import Migration
 
-NOT_LOADED: Final = "candidate-not-loaded"
+#: What the desk hands over of one side: its answer or exception, whether it raised, nanoseconds.
+Deed: TypeAlias = tuple[object, bool, int]
+#: A hook, whether it takes extensions, and what counts the side's internal errors.
+Loaded: TypeAlias = tuple[Callable[..., object], bool, Callable[[], int] | None]
+
+_NANOSECONDS: Final = 1_000_000
+_HOOK: Final = Hook.TOOL_POST_INVOKE.value
 
 
-class Shadow:
-    """Both implementations under one config."""
+class Verdict(IntEnum):
+    """What became of a call; `_native.Desk` takes the numbers."""
 
-    def __init__(
+    MATCH = 0
+    ACCEPTED = 1
+    DIVERGENT = 2
+    NOT_COMPARED = 3
+
+
+class Lane:
+    """The sides of one plugin object."""
+
+    def __init__(  # noqa: PLR0913 - what tests and replays put in place
         self,
         config: PluginConfig,
         *,
+        flag: Implementation = Implementation.SHADOW,
+        settings: MigrationSettings | None = None,
         load: Callable[[PluginConfig], candidates.Candidate] | None = None,
         observer: Callable[[Comparison], None] | None = None,
         check_payload: bool = False,
     ) -> None:
-        """Load both. The candidate may fail to load; then every call counts as not compared.
+        """Load what the flag asks for; the rest is loaded when a call needs it.
+
+        Where both sides are asked for, the candidate may fail to load; then every call counts as
+        not compared.
 
         Args:
             config: The plugin config without ``migration:``.
-            load: Makes the candidate; ``None`` means the Rust core.
-            observer: Told of every comparison.
+            flag: The value in force for this object, where no service sets another one.
+            settings: The ``migration:`` section; ``None`` means its defaults.
+            load: Makes the candidate; ``None`` means the one that the settings name.
+            observer: Told of every comparison, also of those that agree at a glance.
             check_payload: Whether to verify that neither side changes the payload. This copies
                 every result, so it is for replays.
 
         Raises:
-            BaseException: Whatever the hybrid's constructor raises, unchanged.
+            BaseException: Whatever the hybrid raises, where it is asked for, and whatever the
+                candidate does, where it alone is.
         """
-        from retry_legacy import RetryWithBackoffPlugin
-
+        settings = settings or MigrationSettings()
         #: The candidate's line on a wrong config that the hybrid takes; ``None`` where there is
         #: none, and where no entry of the ledger says that it is the config that is wrong.
         self.refusal: str | None = None
-        self._evidence: Evidence = evidence_of(config.name)
+        self._config = config
+        self._settings = settings
+        self._migration: Migration = migration_of(config.name)
+        self._evidence = self._migration.evidence
         self._ledger: Ledger = self._guarded_ledger()
         self._observer = observer
         self._check_payload = check_payload
-        self._candidate: candidates.Candidate | None = None
-        loader = load or _load_rust
-        loaded = attempt(lambda: RetryWithBackoffPlugin(config))
-        if isinstance(loaded, Raised):
-            self._compare_loads(loaded, attempt(lambda: loader(config)), loader, config)
-            _raise(loaded)
-        self._plugin = loaded
-        self._ask_hybrid: Callable[..., Awaitable[object]] = loaded.tool_post_invoke
-        self._reference = Reference(loaded, config, stored_failures)
-        self._judging = Judge(self._reference, self._ledger, CHAINS, BEGINNINGS, self._failed)
-        self._candidate = self._load_candidate(loader, config)
-        self._seen: Callable[..., bool] | None = None
-        if self._candidate is not None:
-            self._internal_errors = self._candidate.internal_errors
-            self._last_internal_error = self._candidate.last_internal_error
-            self._ask_candidate = self._candidate.hook(Hook.TOOL_POST_INVOKE.value)
-            # Whoever wants to be told of every comparison has every call judged.
-            if observer is None and not check_payload and self._candidate.takes_extensions:
-                agreement = self._evidence.agreement(live_counters(), counted_failures)
-                self._seen = agreement.seen
+        self._before: object = None
+        self._changes: list[Difference] = []
+        self._loader = load or (lambda inner: candidates.load(settings.candidate, inner))
+        self._hybrid: Any = None
+        self._reference: Reference | Raised | None = None
+        self._judge: Judge | None = None
+        self._candidate: candidates.Candidate | Raised | None = None
+        self._loads_are_compared = False
+        self._desk = Desk(
+            self,
+            self._migration.switch,
+            self._evidence.book,
+            ToolPostInvokeResult,
+            [CHAINS.joined, CHAINS.drifted_keys],
+            mode=number_of(flag),
+            canary_percent=settings.canary_percent,
+            compare_percent=settings.compare_percent,
+            time_limit_ns=int(settings.time_limit_ms * _NANOSECONDS),
+            judge_all=observer is not None or check_payload,
+        )
+        self._load_now()
+        self._migration.admit(self)
+        #: The hook: takes payload, context and extensions, gives the answer.
+        self.decide: Callable[[object, object, object], Any] = self._desk.decide
+
+    # --- what the flag asks for ------------------------------------------------------------------
+
+    @property
+    def implementation(self) -> Implementation:
+        """The value of the flag in force for this object, before the guard."""
+        return tuple(Implementation)[self._desk.mode]
 
     @property
     def reference(self) -> Reference:
-        """The hybrid, for questions that change nothing."""
+        """The hybrid, for questions that change nothing.
+
+        Raises:
+            BaseException: What the hybrid raised when it was loaded.
+        """
+        if self._reference is None:
+            self.load_reference()
+        if not isinstance(self._reference, Reference):
+            _raise(cast("Raised", self._reference))
         return self._reference
+
+    def flag_has_changed(self) -> None:
+        """Do what a flip needs besides the switch; called outside of any hook."""
+        if isinstance(self._candidate, candidates.Candidate):
+            # A side that does not decide must not say that it gives up: the other one has said it.
+            self._candidate.set_quiet(self.implementation is not Implementation.RUST)
+
+    def load_reference(self) -> Loaded | None:
+        """Load the hybrid; ``None`` where it cannot be."""
+        if self._reference is None:
+            made = attempt(self._make_hybrid)
+            self._reference = made if isinstance(made, Raised) else self._wrap(made)
+            self._compare_loads()
+        return None if self._hybrid is None else (self._hybrid.tool_post_invoke, False, None)
+
+    def load_candidate(self) -> Loaded | None:
+        """Load the candidate; ``None`` where it cannot be."""
+        if self._candidate is None:
+            self._candidate = attempt(lambda: self._loader(self._config))
+            self.flag_has_changed()
+            self._compare_loads()
+        if isinstance(self._candidate, Raised):
+            return None
+        loaded = self._candidate
+        return loaded.hook(_HOOK), loaded.takes_extensions, loaded.internal_errors
+
+    def hybrid_stores(self) -> list[tuple[Callable[[], int], Callable[[str, str], int]]]:
+        """Give what reads the hybrid's counts."""
+        return stores()
+
+    def setting(self, tool: str) -> Setting:
+        """Give what is known of a tool's effective config; raises as the hybrid does at a call."""
+        config = self.reference.effective_config(tool)
+        overrides = self.reference.config.get("tool_overrides")
+        return Setting(
+            jitter=config.jitter,
+            text_path=config.check_text_content,
+            overridden=isinstance(overrides, Mapping) and bool(overrides.get(tool)),
+            retryable=comparable(config.retry_on_status),
+            base_ms=config.backoff_base_ms,
+            cap_ms=config.max_backoff_ms,
+        )
+
+    def no_retry(self) -> ToolPostInvokeResult:
+        """Answer where no side has an answer."""
+        return ToolPostInvokeResult()
+
+    # --- calls -----------------------------------------------------------------------------------
 
     async def tool_post_invoke(
         self, payload: object, context: PluginContext, extensions: object
     ) -> object:
-        """Answer as the hybrid does; the candidate, not the hybrid, gets the extensions."""
-        if self._seen is None:
-            return await self._judged(payload, context, extensions)
-        begun = perf_counter_ns()
-        try:
-            ours = await self._ask_hybrid(payload, context)
-        except BaseException as error:
-            raised = raised_by(Side.REFERENCE, error)
-            reference = Observation(Side.REFERENCE, raised, perf_counter_ns() - begun)
-            await self._judge(Hook.TOOL_POST_INVOKE, reference, payload, context, extensions, None)
-            raise
-        between = perf_counter_ns()
-        step = Step.CALL_CANDIDATE
-        answered: Observation | None = None
-        try:
-            errors_before = self._internal_errors()
-            outcome: Returned | Raised | None = None
-            try:
-                theirs = await self._ask_candidate(payload, context, extensions)
-                ended = perf_counter_ns()
-            except BaseException as error:  # noqa: BLE001 - what is to be passed on is raised again
-                ended = perf_counter_ns()
-                outcome = raised_by(Side.CANDIDATE, error)
-            errors = self._internal_errors() - errors_before
-            step = Step.COMPARE
-            if outcome is None:
-                if not errors and self._seen(payload, context, ours, theirs, begun, between, ended):
-                    return ours
-                outcome = _read(theirs)
-            cause = self._last_internal_error() if errors else None
-            answered = Observation(Side.REFERENCE, returned(ours), between - begun)
-            candidate = Observation(Side.CANDIDATE, outcome, ended - between, errors, cause)
-            step = Step.CALL_CANDIDATE
-            call = _call(Hook.TOOL_POST_INVOKE, payload, context, extensions)
-            self._look_closer(call, answered, candidate)
-        except PASS_THROUGH:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
-            self._failed(step, error, Call(Hook.TOOL_POST_INVOKE), answered)
-        return ours
+        """Decide on a tool result; the candidate, not the hybrid, gets the extensions."""
+        return self.decide(payload, context, extensions)
 
-    async def _judged(self, payload: object, context: PluginContext, extensions: object) -> object:
-        before = self._snapshot(payload)
-        reference = await observe(Side.REFERENCE, self._ask_hybrid, payload, context)
-        await self._judge(Hook.TOOL_POST_INVOKE, reference, payload, context, extensions, before)
-        return _answer(reference)
-
-    async def resource_post_fetch(self, payload: object, context: PluginContext) -> object:
-        """Answer as the hybrid does."""
-        reference = await observe(
-            Side.REFERENCE, self._plugin.resource_post_fetch, payload, context
-        )
-        await self._judge(Hook.RESOURCE_POST_FETCH, reference, payload, context, None, None)
-        return _answer(reference)
-
-    def to_rust_native_policy(self, tool_name: str, ceiling: int) -> None:
-        """Compare the two sides' policies and give none; see `MigrationPlugin`."""
-        try:
-            ours = attempt(lambda: self._plugin.to_rust_native_policy(tool_name, ceiling))
-            if self._candidate is None:
-                return
-            plugin = self._candidate.plugin
-            theirs = attempt(lambda: plugin.to_rust_native_policy(tool_name, ceiling))
-            comparison = self._judging.policy(tool_name, ceiling, ours, theirs)
-            if comparison is not None:
-                self._record(comparison)
-        except PASS_THROUGH:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
-            self._failed(Step.POLICY, error)
-
-    async def _judge(  # noqa: PLR0913, PLR0917 - the facts of one call
+    def judge(  # noqa: PLR0913, PLR0917 - the facts of one call
         self,
-        hook: Hook,
-        reference: Observation,
         payload: object,
         context: PluginContext,
         extensions: object,
-        before: object,
-    ) -> None:
-        """Run the candidate on the same payload, compare, explain, count. Never raises."""
-        call = Call(hook)
-        step = Step.CALL_CANDIDATE
+        ours: Deed,
+        theirs: Deed,
+        internal_errors: int,
+    ) -> Verdict:
+        """Compare two answers that are not seen to agree; explain, count, note trouble.
+
+        Raises:
+            BaseException: Only what ends the process or the task.
+        """
+        call, step = Call(Hook.TOOL_POST_INVOKE), Step.CALL_CANDIDATE
+        reference: Observation | None = None
         try:
-            call = _call(hook, payload, context, extensions)
-            if self._candidate is None:
-                step = Step.RECORD
-                self._record(Comparison(Outcome.IGNORED, call, reference, reason=NOT_LOADED))
-                return
-            extra: list[Difference] = []
-            if before is not None:
-                step = Step.SNAPSHOT
-                before = self._check_untouched(before, call.result, Side.REFERENCE, extra)
-                step = Step.CALL_CANDIDATE
-            arguments = [payload, context]
-            if hook is Hook.TOOL_POST_INVOKE and self._candidate.takes_extensions:
-                arguments.append(extensions)
-            candidate = await observe(
-                Side.CANDIDATE,
-                self._candidate.hook(hook.value),
-                *arguments,
-                internal_errors=self._candidate.internal_errors,
-                last_internal_error=self._candidate.last_internal_error,
+            reference = Observation(Side.REFERENCE, _outcome(Side.REFERENCE, ours), ours[2])
+            outcome = _outcome(Side.CANDIDATE, theirs)
+            candidate = Observation(
+                Side.CANDIDATE, outcome, theirs[2], internal_errors, self._cause(internal_errors)
             )
-            if before is not None:
-                step = Step.SNAPSHOT
-                self._check_untouched(before, call.result, Side.CANDIDATE, extra)
+            call = _call(payload, context, extensions)
+            step = Step.SNAPSHOT
+            changes = self._take_changes(call.result)
             step = Step.COMPARE
-            self._look_closer(call, reference, candidate, extra)
-        except PASS_THROUGH:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
-            self._failed(step, error, call, reference)
-
-    def _look_closer(
-        self,
-        call: Call,
-        reference: Observation,
-        candidate: Observation,
-        extra: Sequence[Difference] = (),
-    ) -> None:
-        """Compare, explain, count. Never raises but for what is passed on."""
-        step = Step.COMPARE
-        try:
             self._count_candidate_errors(candidate)
-            comparison = self._judging.decision(call, reference, candidate, extra)
+            comparison = self._judgement.decision(call, reference, candidate, changes)
             step = Step.RECORD
-            self._record(comparison)
+            return self._conclude(comparison, payload, context)
         except PASS_THROUGH:
             raise
         except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
             self._failed(step, error, call, reference)
+            return Verdict.NOT_COMPARED
 
-    def _guarded_ledger(self) -> Ledger:
-        loaded = attempt(shipped_ledger)
-        if isinstance(loaded, Raised):
-            self._failed(Step.LEDGER, _error(loaded))
-            return Ledger(())
-        return loaded
+    def candidate_failed(self, error: BaseException | None) -> None:
+        """Count a failure of a candidate that decided alone.
 
-    def _load_candidate(
-        self, loader: Callable[[PluginConfig], candidates.Candidate], config: PluginConfig
-    ) -> candidates.Candidate | None:
-        loaded = attempt(lambda: loader(config))
-        if not isinstance(loaded, Raised):
-            return loaded
-        self._compare_loads(self._reference, loaded, loader, config)
+        Args:
+            error: What it raised; ``None`` where it turned an error into an answer.
+
+        Raises:
+            BaseException: The error itself, where it ends the process or the task.
+        """
+        name = "internal" if error is None else f"raised:{raised_by(Side.CANDIDATE, error).name}"
+        self._evidence.candidate_error(name, error)
+        self._trouble(name)
+
+    def not_compared(
+        self,
+        reason: str,
+        payload: object,
+        context: PluginContext,
+        extensions: object,
+        ours: Deed | None,
+    ) -> None:
+        """Count a call that was not compared."""
+        call, reference = Call(Hook.TOOL_POST_INVOKE), None
+        with self._guarded(Step.RECORD):
+            if ours is not None:
+                reference = Observation(Side.REFERENCE, _outcome(Side.REFERENCE, ours), ours[2])
+            call = _call(payload, context, extensions)
+            self._record(Comparison(Outcome.IGNORED, call, reference, reason=reason))
+
+    def before_call(self, payload: object) -> None:
+        """Keep what the payload is, where it is checked."""
+        self._changes, self._before = [], None
+        if self._check_payload:
+            with self._guarded(Step.SNAPSHOT):
+                self._before = snapshot(getattr(payload, "result", None))
+
+    def between_sides(self, payload: object) -> None:
+        """See whether the hybrid changed the payload, where it is checked."""
+        with self._guarded(Step.SNAPSHOT):
+            self._check_untouched(getattr(payload, "result", None), Side.REFERENCE)
+
+    async def resource_post_fetch(self, payload: object, context: PluginContext) -> object:
+        """Answer as the side that decides does; both are asked where they are compared."""
+        call = Call(Hook.RESOURCE_POST_FETCH)
+        if self.implementation is Implementation.RUST and self._reference is None:
+            return await self._ask_candidate(payload, context)
+        hook = self._hybrid.resource_post_fetch
+        reference = await observe(Side.REFERENCE, hook, payload, context)
+        if self.implementation is not Implementation.LEGACY:
+            await self._compare_resource(call, reference, payload, context)
+        if self.implementation is Implementation.RUST:
+            return await self._ask_candidate(payload, context)
+        return _answer(reference)
+
+    def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, object] | None:
+        """Give the policy of the side that decides alone; compare them where both run.
+
+        See `MigrationPlugin`.
+        """
+        flag = self.implementation
+        if flag is Implementation.LEGACY:
+            return self._policy(self._hybrid, tool_name, ceiling)
+        if flag is Implementation.RUST and not self._settings.compare_percent:
+            loaded = self._candidate
+            if isinstance(loaded, candidates.Candidate) and self._migration.guard.trip is None:
+                return self._policy(loaded.plugin, tool_name, ceiling)
+        self._compare_policies(tool_name, ceiling)
         return None
 
-    def _compare_loads(
-        self,
-        reference: Reference | Raised,
-        candidate: candidates.Candidate | Raised,
-        loader: Callable[[PluginConfig], candidates.Candidate],
-        config: PluginConfig,
-    ) -> None:
-        """Compare two attempts to load of which at least one failed. Never raises.
+    # --- loading ---------------------------------------------------------------------------------
+
+    def _load_now(self) -> None:
+        """Load what the flag asks for at once, so that a wrong config is refused at load."""
+        flag = self.implementation
+        if flag is not Implementation.RUST:
+            self.load_reference()
+            if isinstance(self._reference, Raised):
+                if flag is not Implementation.LEGACY:
+                    self.load_candidate()
+                _raise(self._reference)
+        if flag is not Implementation.LEGACY:
+            self.load_candidate()
+            if isinstance(self._candidate, Raised) and flag is Implementation.RUST:
+                _raise(self._candidate)
+
+    def _make_hybrid(self) -> object:
+        from retry_legacy import RetryWithBackoffPlugin
+
+        return RetryWithBackoffPlugin(self._config)
+
+    def _wrap(self, hybrid: Any) -> Reference:
+        self._hybrid = hybrid
+        reference = Reference(hybrid, self._config, stored_failures)
+        self._judge = Judge(reference, self._ledger, CHAINS, self._failed)
+        return reference
+
+    @property
+    def _judgement(self) -> Judge:
+        if self._judge is None:
+            message = "the hybrid is not loaded"
+            raise RuntimeError(message)
+        return self._judge
+
+    def _compare_loads(self) -> None:
+        """Compare two attempts to load, once both were made. Never raises.
 
         One mistake of the operator is one report: the exception where the hybrid refuses too, else
         one line in the log.
         """
+        reference, candidate = self._reference, self._candidate
+        if reference is None or candidate is None or self._loads_are_compared:
+            return
+        self._loads_are_compared = True
 
         def reload(changed: Mapping[str, object]) -> object | Raised:
-            other = config.model_copy(update={"config": dict(changed)})
-            return attempt(lambda: loader(other))
+            other = self._config.model_copy(update={"config": dict(changed)})
+            return attempt(lambda: self._loader(other))
 
-        try:
-            comparison = compare_loads(config.config, reference, candidate, reload, self._ledger)
+        with self._guarded(Step.LOAD_CANDIDATE):
+            comparison = compare_loads(
+                self._config.config, reference, candidate, reload, self._ledger
+            )
             if comparison is None:
                 return
-            refused = isinstance(candidate, Raised)
+            is_refused = isinstance(candidate, Raised)
             if isinstance(candidate, Raised) and not isinstance(reference, Raised):
                 self._count_refusal(candidate, comparison)
-            self._record(comparison, quiet=refused)
-        except PASS_THROUGH:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
-            self._failed(Step.LOAD_CANDIDATE, error)
+            self._record(comparison, quiet=is_refused)
 
     def _count_refusal(self, candidate: Raised, comparison: Comparison) -> None:
         if not is_config_error(candidate):
@@ -298,25 +386,84 @@ class Shadow:
         if not comparison.unexplained:
             self.refusal = line
 
-    def _snapshot(self, payload: object) -> object:
-        if not self._check_payload:
-            return None
-        try:
-            return snapshot(getattr(payload, "result", None))
-        except PASS_THROUGH:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
-            self._failed(Step.SNAPSHOT, error)
-            return None
+    def _guarded_ledger(self) -> Ledger:
+        loaded = attempt(shipped_ledger)
+        if isinstance(loaded, Raised):
+            self._failed(Step.LEDGER, _error(loaded))
+            return Ledger(())
+        return loaded
+
+    # --- comparing -------------------------------------------------------------------------------
+
+    async def _compare_resource(
+        self, call: Call, reference: Observation, payload: object, context: PluginContext
+    ) -> None:
+        """Compare the answers to a fetched resource. Never raises."""
+        with self._guarded(Step.CALL_CANDIDATE, call, reference):
+            loaded = self._candidate
+            if not isinstance(loaded, candidates.Candidate):
+                reason = "candidate-not-loaded"
+                self._record(Comparison(Outcome.IGNORED, call, reference, reason=reason))
+                return
+            candidate = await observe(
+                Side.CANDIDATE,
+                loaded.hook(call.hook.value),
+                payload,
+                context,
+                internal_errors=loaded.internal_errors,
+                last_internal_error=loaded.last_internal_error,
+            )
+            self._count_candidate_errors(candidate)
+            comparison = self._judgement.decision(call, reference, candidate, ())
+            self._conclude(comparison, payload, context)
+
+    async def _ask_candidate(self, payload: object, context: PluginContext) -> object:
+        self.load_candidate()
+        loaded = cast("candidates.Candidate", self._candidate)
+        return await loaded.hook(Hook.RESOURCE_POST_FETCH.value)(payload, context)
 
     @staticmethod
-    def _check_untouched(
-        before: object, result: object, side: Side, found: list[Difference]
-    ) -> object:
-        if same_plain(before, result):
-            return before
-        found.append(Difference(Kind.PAYLOAD_MUTATED, side.value))
-        return snapshot(result)
+    def _policy(
+        plugin: candidates.DecidingPlugin, tool_name: str, ceiling: int
+    ) -> dict[str, object] | None:
+        return plugin.to_rust_native_policy(tool_name, ceiling)
+
+    def _compare_policies(self, tool_name: str, ceiling: int) -> None:
+        with self._guarded(Step.POLICY):
+            if self._hybrid is None or not isinstance(self._candidate, candidates.Candidate):
+                return
+            plugin = self._candidate.plugin
+            ours = attempt(lambda: self._policy(self._hybrid, tool_name, ceiling))
+            theirs = attempt(lambda: self._policy(plugin, tool_name, ceiling))
+            comparison = self._judgement.policy(tool_name, ceiling, ours, theirs)
+            if comparison is not None:
+                self._record(comparison)
+
+    def _conclude(self, comparison: Comparison, payload: object, context: PluginContext) -> Verdict:
+        """Count a comparison, note trouble, and take a sample of what is new."""
+        self._record(comparison)
+        if comparison.outcome is Outcome.MATCH:
+            return Verdict.MATCH
+        if comparison.outcome is Outcome.IGNORED:
+            return Verdict.NOT_COMPARED
+        if not comparison.unexplained:
+            return Verdict.ACCEPTED
+        self._trouble(comparison.signature)
+        with self._guarded(Step.RECORD):
+            if self._evidence.wants_sample(comparison.signature):
+                capture = self._settings.evidence.capture
+                self._evidence.add_sample(sample_of(comparison, payload, context, capture))
+        return Verdict.DIVERGENT
+
+    def _trouble(self, name: str) -> None:
+        """Tell the guard, where the candidate may be deciding."""
+        if self.implementation in {Implementation.CANARY, Implementation.RUST}:
+            self._migration.guard.note(name)
+
+    def _cause(self, internal_errors: int) -> str | None:
+        if not internal_errors or not isinstance(self._candidate, candidates.Candidate):
+            return None
+        return self._candidate.last_internal_error()
 
     def _count_candidate_errors(self, candidate: Observation) -> None:
         if isinstance(candidate.outcome, Raised):
@@ -325,11 +472,36 @@ class Shadow:
             )
         if candidate.internal_errors:
             self._evidence.candidate_error("internal")
+        if candidate.duration_ns > self._settings.time_limit_ms * _NANOSECONDS:
+            self._evidence.candidate_error("slow")
+            self._trouble("slow")
+
+    def _take_changes(self, result: object) -> Sequence[Difference]:
+        self._check_untouched(result, Side.CANDIDATE)
+        changes, self._changes, self._before = self._changes, [], None
+        return changes
+
+    def _check_untouched(self, result: object, side: Side) -> None:
+        if self._before is not None and not same_plain(self._before, result):
+            self._changes.append(Difference(Kind.PAYLOAD_MUTATED, side.value))
+            self._before = snapshot(result)
 
     def _record(self, comparison: Comparison, *, quiet: bool = False) -> None:
         self._evidence.record(comparison, quiet=quiet)
         if self._observer is not None:
             self._observer(comparison)
+
+    @contextlib.contextmanager
+    def _guarded(
+        self, step: Step, call: Call | None = None, reference: Observation | None = None
+    ) -> Any:
+        """Let nothing out of a step but what ends the process or the task."""
+        try:
+            yield
+        except PASS_THROUGH:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
+            self._failed(step, error, call, reference)
 
     def _failed(
         self,
@@ -346,23 +518,20 @@ class Shadow:
                 self._record(Comparison(Outcome.IGNORED, call, reference, reason=reason))
 
 
-def _read(value: object) -> Returned | Raised:
-    """Take a candidate's answer apart; an odd one can raise when it is read."""
+def _outcome(side: Side, deed: Deed) -> Returned | Raised:
+    """Take what a side did apart; an odd answer can raise when it is read."""
+    value, is_raised, _ = deed
+    if is_raised:
+        return raised_by(side, cast("BaseException", value))
     try:
         return returned(value)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the candidate made it
-        return raised_by(Side.CANDIDATE, error)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the side made it
+        return raised_by(side, error)
 
 
-def _load_rust(config: PluginConfig) -> candidates.Candidate:
-    return candidates.load(candidates.RUST, config)
-
-
-def _call(hook: Hook, payload: object, context: PluginContext, extensions: object) -> Call:
-    if hook is not Hook.TOOL_POST_INVOKE:
-        return Call(hook)
+def _call(payload: object, context: PluginContext, extensions: object) -> Call:
     return Call(
-        hook,
+        Hook.TOOL_POST_INVOKE,
         tool=getattr(payload, "name", None),
         request_id=context.global_context.request_id,
         result=getattr(payload, "result", None),

@@ -197,6 +197,11 @@ class Ledger:
         return None
 
 
+def shipped_text() -> str:
+    """Give the ledger that ships with this package as it is written."""
+    return files("retry_parity").joinpath(_FILE).read_text(encoding="utf-8")
+
+
 @cache
 def shipped_ledger() -> Ledger:
     """Load the ledger that ships with this package, once per process.
@@ -204,8 +209,7 @@ def shipped_ledger() -> Ledger:
     Entries past their review date are warned of. They still explain: an acceptance that lapsed by
     itself would turn a healthy comparison into an alarm overnight.
     """
-    text = files("retry_parity").joinpath(_FILE).read_text(encoding="utf-8")
-    ledger = parse_ledger(text)
+    ledger = parse_ledger(shipped_text())
     overdue = ledger.expired(today())
     if overdue:
         _log.warning("the ledger: %s", "; ".join(map(overdue_line, overdue)))

@@ -42,6 +42,11 @@ class Side(StrEnum):
     REFERENCE = "reference"
     CANDIDATE = "candidate"
 
+    @property
+    def implementation(self) -> str:
+        """The value of the flag under which this side decides alone."""
+        return "legacy" if self is Side.REFERENCE else "rust"
+
 
 class Hook(StrEnum):
     """What can be compared."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from cpex.framework import (
     Plugin,
@@ -15,12 +15,15 @@ from cpex.framework import (
     ToolPostInvokeResult,
 )
 
+from retry_parity import upkeep
+from retry_parity.evidence_files import config_hash
 from retry_parity.flag import Flag, Implementation, read_flag, without_section
+from retry_parity.lane import Lane
+from retry_parity.migration import migration_of
 from retry_parity.refusal import ConfigRefusedError, refused
+from retry_parity.settings import MigrationSettings, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from cpex.framework.extensions import Extensions
 
 #: The gateway's Rust runtime retries by itself, without calling any hook, when the only plugin on
@@ -31,36 +34,14 @@ BYPASSED_NAME: Final = "RetryWithBackoffPlugin"
 _log = logging.getLogger("retry_parity")
 
 
-class _Lane(Protocol):
-    """Who decides, under one value of the flag."""
-
-    async def tool_post_invoke(
-        self,
-        payload: ToolPostInvokePayload,
-        context: PluginContext,
-        extensions: Extensions | None,
-    ) -> Any:
-        """Decide on a tool result; what comes back is the implementation's own object."""
-        ...  # pragma: no cover
-
-    async def resource_post_fetch(
-        self, payload: ResourcePostFetchPayload, context: PluginContext
-    ) -> object:
-        """Decide on a fetched resource."""
-        ...  # pragma: no cover
-
-    def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, object] | None:
-        """Describe a tool's policy."""
-        ...  # pragma: no cover
-
-
 class MigrationPlugin(Plugin):
-    """The hybrid, the Rust core, or the hybrid with the core compared to it.
+    """The hybrid, the Rust core, or both, as the flag says.
 
-    Takes the config keys of the implementations, and ``migration: {implementation: ..}``. The
-    implementations are imported when they are needed: under ``legacy`` the core is not imported,
-    under ``rust`` the hybrid is not. Chains and counters are the process's, never this object's:
-    the gateway rebuilds plugin objects every 30 s, for each team and tool.
+    Takes the config keys of the implementations, and a section ``migration:`` (see `settings`).
+    The implementations are imported when they are needed: under ``legacy`` the core is not
+    imported, under ``rust`` the hybrid is not unless a share of the calls is compared. Chains,
+    counters, the guard and the flag's value are the process's, never this object's: the gateway
+    rebuilds plugin objects every 30 s, for each team and tool.
     """
 
     def __init__(self, config: PluginConfig) -> None:
@@ -78,20 +59,36 @@ class MigrationPlugin(Plugin):
         """
         super().__init__(config)
         self._flag = self._read_flag(config)
+        settings = read_settings(config.config)
+        upkeep.check(settings)
+        self._migration = migration_of(config.name)
         inner = config.model_copy(update={"config": without_section(config.config)})
+        self._migration.configure(settings, self._flag, config_hash(inner.config))
         try:
-            self._lane = self._make_lane(inner)
+            self._lane = self._make_lane(inner, settings)
         except (ConfigRefusedError, ImportError):
             raise
         except Exception as error:
-            if self._flag.implementation is Implementation.RUST:
+            if self._migration.flag.implementation is Implementation.RUST:
                 raise
             raise refused(error, inner.config) from error
+        self._decide = self._lane.decide
+        if config.name == BYPASSED_NAME and self._flag.implementation in _COMPARING:
+            _log.warning(
+                "plugin name %s: a gateway with the Rust runtime retries by itself for a plugin of "
+                "this name and calls no hook, so nothing is compared; use another name in %s",
+                BYPASSED_NAME,
+                self._flag.implementation,
+            )
 
     @property
     def flag(self) -> Flag:
-        """The value of the flag in force and where it came from."""
+        """The value of the flag that this object was loaded with, and where it came from."""
         return self._flag
+
+    async def initialize(self) -> None:
+        """Begin to follow the flag service and to write evidence, once per process."""
+        upkeep.start(self._migration)
 
     async def tool_post_invoke(
         self,
@@ -109,9 +106,7 @@ class MigrationPlugin(Plugin):
         Returns:
             The result object of the deciding implementation.
         """
-        result: ToolPostInvokeResult = await self._lane.tool_post_invoke(
-            payload, context, extensions
-        )
+        result: ToolPostInvokeResult = self._decide(payload, context, extensions)
         return result
 
     async def resource_post_fetch(
@@ -125,86 +120,25 @@ class MigrationPlugin(Plugin):
     def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, object] | None:
         """Describe a tool's policy for a gateway that retries by itself.
 
-        A gateway that has a policy does not call the hook. Under ``shadow`` that would take those
-        calls away from the comparison without a trace, so there is no policy then: the gateway
-        calls the hook, and the comparison sees every call. The two sides' policies are compared.
+        A gateway that has a policy does not call the hook. Where both sides run, that would take
+        those calls away from the comparison without a trace, so there is no policy then: the
+        gateway calls the hook, and the comparison sees every call. The two policies are compared.
 
         Args:
             tool_name: Whose policy.
             ceiling: The most retries the gateway allows.
 
         Returns:
-            The deciding implementation's policy. ``None`` when the hook must be called: under
-            ``shadow``, and for a tool whose text content is checked.
+            The deciding implementation's policy. ``None`` when the hook must be called: where both
+            sides run, and for a tool whose text content is checked.
         """
         return self._lane.to_rust_native_policy(tool_name, ceiling)
 
     def _read_flag(self, config: PluginConfig) -> Flag:
         return read_flag(config.config)
 
-    def _make_lane(self, config: PluginConfig) -> _Lane:
-        if self._flag.implementation is Implementation.LEGACY:
-            return _legacy(config)
-        if self._flag.implementation is Implementation.RUST:
-            return _rust(config)
-        if config.name == BYPASSED_NAME:
-            _log.warning(
-                "plugin name %s: a gateway with the Rust runtime retries by itself for a plugin of "
-                "this name and calls no hook, so nothing is compared; use another name in shadow",
-                BYPASSED_NAME,
-            )
-        return self._make_shadow(config)
-
-    def _make_shadow(self, config: PluginConfig) -> _Lane:
-        from retry_parity.shadow import Shadow
-
-        return Shadow(config)
+    def _make_lane(self, config: PluginConfig, settings: MigrationSettings) -> Lane:
+        return Lane(config, flag=self._flag.implementation, settings=settings)
 
 
-class _Hooks(Protocol):
-    """The hooks of either implementation; cpex calls one of three parameters with extensions."""
-
-    tool_post_invoke: Callable[..., Awaitable[object]]
-    resource_post_fetch: Callable[..., Awaitable[object]]
-    to_rust_native_policy: Callable[[str, int], dict[str, object] | None]
-
-
-class _Alone:
-    """One implementation decides, and the other one is not there."""
-
-    def __init__(self, plugin: object, *, takes_extensions: bool) -> None:
-        self._plugin = cast("_Hooks", plugin)
-        self._takes_extensions = takes_extensions
-
-    async def tool_post_invoke(
-        self,
-        payload: ToolPostInvokePayload,
-        context: PluginContext,
-        extensions: Extensions | None,
-    ) -> object:
-        """Decide as the implementation does; the hybrid never gets extensions."""
-        if self._takes_extensions:
-            return await self._plugin.tool_post_invoke(payload, context, extensions)
-        return await self._plugin.tool_post_invoke(payload, context)
-
-    async def resource_post_fetch(
-        self, payload: ResourcePostFetchPayload, context: PluginContext
-    ) -> object:
-        """Decide as the implementation does."""
-        return await self._plugin.resource_post_fetch(payload, context)
-
-    def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, object] | None:
-        """Describe the implementation's policy."""
-        return self._plugin.to_rust_native_policy(tool_name, ceiling)
-
-
-def _legacy(config: PluginConfig) -> _Lane:
-    from retry_legacy import RetryWithBackoffPlugin
-
-    return _Alone(RetryWithBackoffPlugin(config), takes_extensions=False)
-
-
-def _rust(config: PluginConfig) -> _Lane:
-    from retry_with_backoff import RetryWithBackoffPlugin
-
-    return _Alone(RetryWithBackoffPlugin(config), takes_extensions=True)
+_COMPARING: Final = frozenset({Implementation.SHADOW, Implementation.CANARY})

@@ -37,10 +37,10 @@ def pytest_behaviour_implementations(implementation: Callable[..., object]) -> l
                 _set_time_ns,
                 _clear,
                 _complaints,
-                # In shadow the hook must see every call, so the gateway is given no policy.
-                native_policy=flag != "shadow",
+                # Where both run the hook must see every call, so the gateway is given no policy.
+                native_policy=flag == "rust",
             )
-            for flag in ("shadow", "rust")
+            for flag in ("shadow", "canary", "rust")
         ),
     ]
 
@@ -62,7 +62,8 @@ def _migration(flag: str) -> Callable[[dict[str, Any], int | None], Plugin]:
         del ceiling
         from retry_parity import MigrationPlugin
 
-        flagged = {**config, "migration": {"implementation": flag}}
+        # The whole share: the core decides every chain, and the hybrid is compared to it.
+        flagged = {**config, "migration": {"implementation": flag, "canary_percent": 100}}
         with pytest.MonkeyPatch.context() as patch:
             patch.delenv(_FLAG_VARIABLE, raising=False)  # it would win over the config
             return MigrationPlugin(_config("retry_parity.MigrationPlugin", flagged))
@@ -93,17 +94,21 @@ def _clear_hybrid() -> None:
 
 
 def _set_time_ns(reading_ns: int | None) -> None:
+    from retry_parity import _native
     from retry_with_backoff import _core
 
     _set_hybrid_time_ns(reading_ns)
     _core.set_clock(_stopped_at(reading_ns))
+    _native.set_clock(_stopped_at(reading_ns))
 
 
 def _clear() -> None:
+    from retry_parity import _native
     from retry_with_backoff import _core
 
     _clear_hybrid()
     _core.clear_state()
+    _native.forget_chains()
 
 
 def _complaints() -> list[str]:
@@ -121,4 +126,5 @@ def _complaints() -> list[str]:
             ("not compared", counts.ignored),
         )
         for name, count in found.items()
+        if name != evidence.SAMPLED_OUT  # under ``rust`` nothing is compared, as it is asked for
     ]

@@ -175,26 +175,21 @@ def stored_failures() -> Failures:
     return failures
 
 
-def live_counters() -> list[Callable[[], int]]:
-    """Give the sizes of the hybrid's two stores, each as cheap to ask for as can be."""
-    import retry_legacy.state
-    from retry_legacy import NATIVE_AVAILABLE
+def stores() -> list[tuple[Callable[[], int], Callable[[str, str], int]]]:
+    """Give what reads the hybrid's two stores, each as cheap to ask as can be.
 
-    counters: list[Callable[[], int]] = [retry_legacy.state.CHAINS.__len__]
+    Returns:
+        For each: how many chains it holds, and the failures of the chain of a tool and request id.
+    """
+    import retry_legacy.state
+    from retry_legacy import NATIVE_AVAILABLE, native
+
+    in_python = retry_legacy.state.CHAINS
+    found: list[tuple[Callable[[], int], Callable[[str, str], int]]] = [
+        (in_python.size, in_python.failures)
+    ]
     if NATIVE_AVAILABLE:
         from retry_legacy import _native
 
-        counters.append(_native.live_chains)
-    return counters
-
-
-def counted_failures(tool: str, request_id: str) -> int:
-    """Give the failures of a chain in whichever of the hybrid's two stores it is."""
-    from retry_legacy import chain_failures
-
-    in_python = chain_failures(tool, request_id, native_path=False)
-    try:
-        return in_python + chain_failures(tool, request_id, native_path=True)
-    except UnicodeEncodeError:
-        # The fast path takes no such name (ledger: name-encoding), so it counts nothing under it.
-        return in_python
+        found.append((_native.live_chains, native.reader().get_failures))
+    return found

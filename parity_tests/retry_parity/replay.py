@@ -23,14 +23,14 @@ from cpex.framework.hooks.policies import HookPayloadPolicy
 from cpex.framework.manager import PayloadSizeError
 from cpex.framework.models import Config
 
-from retry_parity import candidates
+from retry_parity import _native, candidates
 from retry_parity.compare import Outcome
 from retry_parity.containers import Container, installed_kind, wrap
 from retry_parity.evidence import Comparison, Counts, evidence_of, reset
 from retry_parity.flag import CONFIG_KEY, Flag, Implementation, read_flag
+from retry_parity.lane import Lane
 from retry_parity.plugin import MigrationPlugin
 from retry_parity.refusal import ConfigRefusedError, one_line
-from retry_parity.shadow import Shadow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from retry_parity._native import Latency
     from retry_parity.corpus import Record
     from retry_parity.observation import Side
+    from retry_parity.settings import MigrationSettings
 
 #: As the gateway has it (`mcpgateway.plugins.policy`): a policy for the hook is what makes the
 #: framework hand every plugin an isolated payload.
@@ -136,20 +137,24 @@ class ReplayPlugin(MigrationPlugin):
 
     def _read_flag(self, config: PluginConfig) -> Flag:
         # What the gateway would refuse must not pass here, but its environment is not this one.
-        read_flag(config.config, {}, not_available=())
+        read_flag(config.config, {})
         return Flag(Implementation.SHADOW, CONFIG_KEY)
 
-    def _make_shadow(self, config: PluginConfig) -> Shadow:
+    def _make_lane(self, config: PluginConfig, settings: MigrationSettings) -> Lane:
         name = self._recording.candidate
-        shadow = Shadow(
+        lane = Lane(
             config,
+            settings=settings,
             load=lambda inner: candidates.load(name, inner),
             observer=self._recording.comparisons.append,
             check_payload=True,
         )
-        if shadow.refusal is not None:
-            raise ConfigRefusedError(shadow.refusal)
-        return shadow
+        if lane.refusal is not None:
+            raise ConfigRefusedError(lane.refusal)
+        return lane
+
+    async def initialize(self) -> None:
+        """Follow no service and write nothing: a replay is its own evidence."""
 
 
 def read_plugin_config(path: Path) -> PluginConfig:
@@ -287,6 +292,7 @@ def _recorded_clock() -> Iterator[_Clock]:
         _core.clear_state()
         retry_legacy.set_clock(clock)
         _core.set_clock(clock)
+        _native.set_clock(clock)
 
     clock = _Clock()
     set_clocks(clock)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from retry_parity.observation import Hook, Raised, Returned, attempt
+from retry_parity import _native
+from retry_parity.observation import Hook, Raised, Returned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,31 +87,34 @@ class Setting:
     retryable: frozenset[int]
 
 
+#: The outcomes as words, in the order of the extension module.
+ACTS: Final = tuple(outcome.value for outcome in Outcome)
+
+_BEYOND: Final = 2**63
+_SIGNALS: Final = tuple(Signal)
+_POSITIONS: Final = tuple(Position)
+_OUTCOMES: Final = tuple(Outcome)
+
+
+def stratum_of(
+    signal: int,
+    position: int,
+    override: bool,  # noqa: FBT001 - as above
+    text_check: bool,  # noqa: FBT001 - as above
+    outcome: int,
+) -> Stratum:
+    """Give the cell of the numbers by which the extension module counts it."""
+    return Stratum(_SIGNALS[signal], _POSITIONS[position], override, text_check, _OUTCOMES[outcome])
+
+
+def comparable(statuses: Iterable[int]) -> list[int]:
+    """Leave out the status codes that no 64-bit integer can be."""
+    return [status for status in statuses if -_BEYOND <= status < _BEYOND]
+
+
 def signal_of(result: object, retryable: Iterable[int]) -> Signal:
     """Name what a result says, by the rules of BEHAVIOUR.md, "Is it a failure?"."""
-    if not isinstance(result, dict):
-        return Signal.NO_RESULT
-    read = attempt(lambda: _read(result))
-    if isinstance(read, Raised):
-        return Signal.UNREADABLE
-    flag, structured, inner_flag, status = read
-    known = status in set(retryable) if isinstance(status, int) else None
-    if flag is True:
-        return {None: Signal.FLAG, True: Signal.FLAG_AND_RETRYABLE, False: Signal.FLAG_AND_OTHER}[
-            known
-        ]
-    if inner_flag is True:
-        return Signal.INNER_FLAG
-    if known is not None:
-        return Signal.STATUS_RETRYABLE if known else Signal.STATUS_OTHER
-    return Signal.TEXT if structured is None and result.get("content") else Signal.NONE
-
-
-def _read(result: dict[object, object]) -> tuple[object, object, object, object]:
-    """Give flag, structured content, and its flag and status, whatever a result's ``get`` does."""
-    structured = result.get("structuredContent")
-    inner = structured if isinstance(structured, dict) else {}
-    return result.get("isError"), structured, inner.get("isError"), inner.get("status_code")
+    return _SIGNALS[_native.signal_of(result, comparable(retryable))]
 
 
 class Coverage:

@@ -1,7 +1,7 @@
 """A generated scenario through the hybrid and a candidate in this process, as shadow mode runs it.
 
 The clock is virtual, every scenario starts without chains, and the comparison and the ledger are
-those of `Shadow`: what a trial finds is what a gateway would count.
+those of `Lane`: what a trial finds is what a gateway would count.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from retry_parity import candidates, evidence
-from retry_parity.shadow import Shadow
+from retry_parity import _native, candidates, evidence
+from retry_parity.lane import Lane
 from retry_parity.strata import Setting
 from retry_parity.walk import CEILING_VARIABLE, PLUGIN_NAME, Walk, finish
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _START_S: Final = 1000.0
 
 
-class Trial(Walk[Shadow]):
+class Trial(Walk[Lane]):
     """One scenario under way.
 
     Args:
@@ -70,15 +70,15 @@ class Trial(Walk[Shadow]):
             self.walk()
             return evidence.evidence_of(PLUGIN_NAME).counts()
 
-    def load(self, config: PluginConfig) -> Shadow | None:
+    def load(self, config: PluginConfig) -> Lane | None:
         """Load both sides; ``None`` when the hybrid refuses the config."""
         with contextlib.suppress(Exception):
-            return Shadow(config, load=self._load, observer=self._observe, check_payload=True)
+            return Lane(config, load=self._load, observer=self._observe, check_payload=True)
         return None
 
     def call(
         self,
-        plugin: Shadow,
+        plugin: Lane,
         call: Call,
         payload: ToolPostInvokePayload,
         context: PluginContext,
@@ -90,17 +90,17 @@ class Trial(Walk[Shadow]):
             finish(plugin.tool_post_invoke(payload, context, extensions))
 
     def fetch(
-        self, plugin: Shadow, payload: ResourcePostFetchPayload, context: PluginContext
+        self, plugin: Lane, payload: ResourcePostFetchPayload, context: PluginContext
     ) -> None:
         """Let both look at a resource."""
         finish(plugin.resource_post_fetch(payload, context))
 
-    def policy(self, plugin: Shadow, policy: Policy) -> None:
+    def policy(self, plugin: Lane, policy: Policy) -> None:
         """Ask both."""
         plugin.to_rust_native_policy(policy.tool, policy.ceiling)
 
     @staticmethod
-    def _look(plugin: Shadow, call: Call) -> tuple[Setting, int] | None:
+    def _look(plugin: Lane, call: Call) -> tuple[Setting, int] | None:
         """Give what a stratum needs to know before the call; ``None`` where it cannot be known."""
         reference = plugin.reference
         overrides = reference.config.get("tool_overrides")
@@ -130,6 +130,7 @@ class Trial(Walk[Shadow]):
         before = os.environ.get(CEILING_VARIABLE)
         retry_legacy.set_clock(lambda: self.now_s)
         _core.set_clock(lambda: self.now_s)
+        _native.set_clock(lambda: self.now_s)
         try:
             retry_legacy.clear_state()
             _core.clear_state()
@@ -138,6 +139,7 @@ class Trial(Walk[Shadow]):
         finally:
             retry_legacy.set_clock(None)
             _core.set_clock(None)
+            _native.set_clock(None)
             if before is None:
                 os.environ.pop(CEILING_VARIABLE, None)
             else:

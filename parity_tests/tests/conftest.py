@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from laboratory import NAME
 
 import retry_legacy
-from retry_parity import evidence
+from retry_parity import _native, migration
 from retry_with_backoff import _core
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def clear() -> None:
         retry_legacy.clear_state()
         _core.clear_state()
-        evidence.reset(NAME)
-        for replace in (retry_legacy.set_clock, _core.set_clock, _core.set_random):
+        migration.forget(NAME)
+        clocks = (retry_legacy.set_clock, _core.set_clock, _native.set_clock)
+        for replace in (*clocks, _core.set_random):
             replace(None)
 
     clear()

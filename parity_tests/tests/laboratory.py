@@ -16,7 +16,7 @@ from cpex.framework import (
 )
 
 from retry_parity import candidates, evidence
-from retry_parity.shadow import Shadow
+from retry_parity.lane import Lane
 
 if TYPE_CHECKING:
     from retry_parity.evidence import Comparison, Counts
@@ -92,7 +92,7 @@ class Laboratory:
         self.config = PluginConfig(
             name=NAME, kind="retry_parity.MigrationPlugin", config=base | config
         )
-        self.shadow = Shadow(
+        self.shadow = Lane(
             self.config,
             load=None if answer is None else self._scripted(answer),
             observer=self.comparisons.append if self.watched else None,

@@ -14,7 +14,8 @@ from cpex.framework import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retry_parity._native import Agreement, Latency, surely_same
+from retry_parity import _native
+from retry_parity._native import Book, Desk, Latency, Setting, Switch, surely_same
 from retry_parity.compare import compare, same_plain
 from retry_parity.observation import Observation, Side, returned
 
@@ -50,26 +51,72 @@ def answer(delay_ms: object = 0, **changed: Any) -> ToolPostInvokeResult:
 
 
 class Glance:
-    """An agreement, and what it counts."""
+    """A desk with two scripted sides, in place of a lane; it tells when it is asked to judge."""
 
-    def __init__(self, *remembered: Collection[str]) -> None:
+    def __init__(self, *remembered: Collection[str], jitter: bool = False) -> None:
         """Nothing is seen yet."""
         self.latency = {side: Latency() for side in Side}
+        self.book = Book(*self.latency.values())
         self.counted: dict[tuple[str, str], int] = {}
-        self.agreement = Agreement(
+        self.answers: tuple[object, object] = (None, None)
+        self.judged = 0
+        self._jitter = jitter
+        self._desk = Desk(
+            self,
+            Switch(),
+            self.book,
             ToolPostInvokeResult,
-            self.latency[Side.REFERENCE],
-            self.latency[Side.CANDIDATE],
             list(remembered),
-            [lambda: sum(self.counted.values())],
-            lambda tool, request_id: self.counted.get((tool, request_id), 0),
+            mode=1,
+            canary_percent=0,
+            compare_percent=0,
+            time_limit_ns=10**12,
+            judge_all=False,
         )
 
     def sees(self, ours: object, theirs: object) -> bool:
         """Look at two answers to the call of tool `t`, request `r`."""
         payload = ToolPostInvokePayload(name="t", result={})
         context = PluginContext(global_context=GlobalContext(request_id="r"))
-        return self.agreement.seen(payload, context, ours, theirs, 1_000, 3_000, 7_000)
+        self.answers, self.judged = (ours, theirs), 0
+        assert self._desk.decide(payload, context, None) is ours
+        return not self.judged
+
+    def load_reference(self) -> tuple[Any, bool, None]:
+        """Give a hook that answers as scripted."""
+
+        async def hook(*_: object) -> object:
+            return self.answers[0]
+
+        return hook, False, None
+
+    def load_candidate(self) -> tuple[Any, bool, None]:
+        """Give the other one."""
+
+        async def hook(*_: object) -> object:
+            return self.answers[1]
+
+        return hook, True, None
+
+    def hybrid_stores(self) -> list[tuple[Any, Any]]:
+        """Give the scripted counts."""
+        return [(lambda: sum(self.counted.values()), lambda *pair: self.counted.get(pair, 0))]
+
+    def setting(self, _: str) -> Setting:
+        """Give a policy of 200 ms, up to 5 s."""
+        return Setting(
+            jitter=self._jitter,
+            text_path=False,
+            overridden=False,
+            retryable=[500],
+            base_ms=200,
+            cap_ms=5000,
+        )
+
+    def judge(self, *_: object) -> int:
+        """Say that the two are equal, as a judge would; it is noticed."""
+        self.judged += 1
+        return 0
 
 
 @given(left=VALUES, right=VALUES)
@@ -103,16 +150,20 @@ def test_a_call_that_agrees_is_counted_with_both_latencies() -> None:
     """A match at a glance leaves what a judged one leaves."""
     glance = Glance()
     assert glance.sees(answer(), answer())
-    assert glance.agreement.matches == 1
-    assert glance.latency[Side.REFERENCE].quantile_ns(0.5) == pytest.approx(2_000, rel=1 / 31)
-    assert glance.latency[Side.CANDIDATE].quantile_ns(0.5) == pytest.approx(4_000, rel=1 / 31)
+    assert glance.book.matches == 1
+    assert [latency.count for latency in glance.latency.values()] == [1, 1]
+    assert glance.book.outcomes == [[0, 1, 0], [0, 1, 0]]
+    assert glance.book.decisions == [[0, 1, 0], [0, 0, 0]]
+    assert glance.book.strata() == [(1, 0, False, False, 1, 0, 1)]
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (answer(5), answer(5)),
         (answer(0), answer(5)),
+        (answer(5), answer(0)),
+        (answer(5), answer(6)),
+        (answer(-5), answer(-5)),
         (answer(False), answer(False)),  # noqa: FBT003 - a delay of the wrong type
         (answer(0), answer(False)),  # noqa: FBT003 - as above
         (answer(metadata={}), answer()),
@@ -121,14 +172,37 @@ def test_a_call_that_agrees_is_counted_with_both_latencies() -> None:
         (answer(), "no answer"),
         ("no answer", "no answer"),
     ],
-    ids=["retry", "lost", "flags", "flag", "metadata", "stop", "payload", "text", "texts"],
+    ids=[
+        *("extra", "lost", "delay", "negative", "flags", "flag", "metadata", "stop", "payload"),
+        *("text", "texts"),
+    ],
 )
-def test_whatever_is_not_a_plain_no_is_left_to_the_judge(ours: object, theirs: object) -> None:
-    """Retries begin chains, and differences have to be explained."""
+def test_whatever_is_not_certain_is_left_to_the_judge(ours: object, theirs: object) -> None:
+    """Differences have to be explained, and odd answers looked at."""
     glance = Glance()
+    glance.counted["t", "r"] = 1
     assert not glance.sees(ours, theirs)
-    assert glance.agreement.matches == 0
-    assert glance.latency[Side.REFERENCE].count == 0
+    assert glance.book.matches == 0
+
+
+def test_equal_retries_agree_where_the_counts_do() -> None:
+    """A retry is seen to agree only on the count that the chain has to have."""
+    glance = Glance()
+    for failures in (1, 2, 3):
+        glance.counted["t", "r"] = failures
+        assert glance.sees(answer(200), answer(200))
+    glance.counted["t", "r"] = 5
+    assert not glance.sees(answer(200), answer(200))
+    glance.counted["t", "r"] = 0
+    assert not glance.sees(answer(200), answer(200))
+
+
+@pytest.mark.parametrize(("ours", "theirs", "legal"), [(1, 200, True), (3, 201, False)])
+def test_drawn_delays_agree_within_the_ceiling(*, ours: int, theirs: int, legal: bool) -> None:
+    """With jitter both draw; after one failure of a base of 200 ms, up to 200 ms."""
+    glance = Glance(jitter=True)
+    glance.counted["t", "r"] = 1
+    assert glance.sees(answer(ours), answer(theirs)) is legal
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -158,14 +232,26 @@ def test_a_chain_that_the_reference_counts_is_left_to_the_judge() -> None:
         st.sampled_from(["metadata", "violation", "http_headers", "modified_payload"]),
         VALUES,
         max_size=2,
-    )
+    ),
+    delays=st.tuples(*[st.sampled_from([0, 1, 200, 400, -1, True, 1.0, 2**70])] * 2),
+    failures=st.integers(0, 2),
+    jitter=st.booleans(),
 )
-def test_the_judge_finds_no_difference_where_a_glance_finds_none(fields: dict[str, Any]) -> None:
+def test_the_judge_finds_no_difference_where_a_glance_finds_none(
+    *, fields: dict[str, Any], delays: tuple[object, object], failures: int, jitter: bool
+) -> None:
     """Both look at one pair of answers, whatever is in them."""
-    ours, theirs = answer(), answer(**fields)
-    if Glance().sees(ours, theirs):
+    ours, theirs = answer(delays[0]), answer(delays[1], **fields)
+    _native.forget_chains()
+    glance = Glance(jitter=jitter)
+    glance.counted["t", "r"] = failures
+
+    def legal_draw(_: Side, delay_ms: int) -> bool:
+        return jitter and delay_ms <= 200 * 2 ** max(failures - 1, 0)
+
+    if glance.sees(ours, theirs):
         pair = (
             Observation(Side.REFERENCE, returned(ours), 1),
             Observation(Side.CANDIDATE, returned(theirs), 1),
         )
-        assert compare(*pair, lambda *_: False) == ()
+        assert compare(*pair, legal_draw) == ()

@@ -145,8 +145,8 @@ def answered_capped(delay_ms: int) -> ToolPostInvokeResult:
     return ToolPostInvokeResult(retry_delay_ms=delay_ms, metadata={"retry_policy": policy})
 
 
-def test_latencies_are_known_to_within_a_thirty_second() -> None:
-    """Quantiles come from buckets, in fixed memory."""
+def test_latencies_are_known_to_within_a_percent() -> None:
+    """Quantiles come from an HDR histogram, in fixed memory."""
     latency = Latency()
     assert latency.quantile_ns(0.5) is None
     for duration in range(1, 100_001):
@@ -155,6 +155,6 @@ def test_latencies_are_known_to_within_a_thirty_second() -> None:
         exact = share * 100_000
         quantile = latency.quantile_ns(share)
         assert quantile is not None
-        assert exact * 31 / 32 <= quantile <= exact
+        assert exact <= quantile <= exact * 1.01
     latency.add(10**20)
     assert latency.count == 100_001

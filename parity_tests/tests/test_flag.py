@@ -59,37 +59,6 @@ def test_an_unknown_value_in_the_environment_is_refused() -> None:
     assert str(refused.value) == expected
 
 
-@pytest.mark.parametrize(
-    ("config", "environ"), [(section("canary"), {}), ({}, {"RETRY_IMPLEMENTATION": "canary"})]
-)
-def test_canary_is_refused_as_not_available_yet(
-    config: dict[str, Any], environ: dict[str, str]
-) -> None:
-    """A known value that this version does not offer is not an unknown one."""
-    with pytest.raises(FlagError, match=r"'canary' is not available yet.*legacy, shadow, rust"):
-        read_flag(config, environ)
-
-
-def test_a_value_that_is_not_available_may_be_asked_for() -> None:
-    """Who only wants to know whether the flag is well-formed takes canary for known."""
-    flag = read_flag(section("canary"), {}, not_available=())
-    assert flag.implementation is Implementation.CANARY
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"implementation": "rust", "share": 5}, "unknown key 'share'"),
-        ({"implementaton": "rust"}, "unknown key 'implementaton'"),
-        ("rust", "'rust' is not a mapping"),
-    ],
-)
-def test_a_section_that_is_not_understood_is_refused(given: Any, message: str) -> None:
-    """A slip in the section must not silently mean legacy."""
-    with pytest.raises(FlagError, match=message):
-        read_flag({"migration": given}, {})
-
-
 def test_the_implementations_get_a_copy_without_the_section() -> None:
     """Neither side sees ``migration:``, and neither can change the operator's config."""
     config = section("rust") | {"tool_overrides": {"a": {"retry_on_status": [500]}}}

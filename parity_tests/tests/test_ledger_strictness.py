@@ -24,9 +24,9 @@ from laboratory import (
 from retry_parity import ledger
 from retry_parity.divergences import document
 from retry_parity.evidence import evidence_of
+from retry_parity.lane import Lane
 from retry_parity.ledger import LedgerError, parse_ledger
 from retry_parity.process_probes import PROCESS_PROBES
-from retry_parity.shadow import Shadow
 from retry_with_backoff import ConfigError
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def test_only_the_cores_refusal_that_names_a_key_is_another_error_family(
 
     config = PluginConfig(name=NAME, kind="x", config={"max_retries": 2**32})
     with pytest.raises(OverflowError):
-        Shadow(config, load=refuse)
+        Lane(config, load=refuse)
     assert evidence_of(NAME).counts().divergent == ({signature: 1} if signature else {})
 
 
@@ -168,7 +168,7 @@ def test_only_the_cores_refusal_that_names_a_key_is_another_error_family(
 def test_a_config_without_text_keys_is_named_as_a_whole(config: Any) -> None:
     """There is no key to name then."""
     with pytest.raises(TypeError):
-        Shadow(PluginConfig.model_construct(name=NAME, kind="x", config=config))
+        Lane(PluginConfig.model_construct(name=NAME, kind="x", config=config))
     assert evidence_of(NAME).counts().accepted == {"error-family-at-load": 1}
 
 
@@ -298,7 +298,7 @@ def test_a_refusal_names_what_the_hybrid_minds(error: ConfigError) -> None:
         raise error
 
     with pytest.raises(OverflowError):
-        Shadow(PluginConfig(name=NAME, kind="x", config=config), load=refuse)
+        Lane(PluginConfig(name=NAME, kind="x", config=config), load=refuse)
     assert evidence_of(NAME).counts().accepted == {}
 
 
@@ -327,7 +327,7 @@ def test_an_override_that_is_refused_at_load_is_the_one_that_raises_at_a_call(
             raise refusal(line, tool, key)
         return object()
 
-    Shadow(PluginConfig(name=NAME, kind="x", config=config), load=load)
+    Lane(PluginConfig(name=NAME, kind="x", config=config), load=load)
     accepted = evidence_of(NAME).counts().accepted
     assert accepted == ({"override-at-load": 1} if explained else {})
 
@@ -369,7 +369,7 @@ def test_a_candidate_that_loads_nothing_is_not_excused_by_a_bad_override() -> No
         raise ValueError(message)
 
     lab = Laboratory(tool_overrides={"pay": {"check_text_content": "perhaps"}})
-    Shadow(lab.config, load=refuse)
+    Lane(lab.config, load=refuse)
     assert lab.counts.divergent == {"load-refused-only-by-candidate:ValueError": 1}
 
 

@@ -1,19 +1,43 @@
-//! The extension module `retry_parity._native`: what the harness does at every single call.
+//! The extension module `retry_parity._native`: what the migration does at every single call.
 //!
-//! It only ever says "these two agree, and nothing else has to be known". Whatever it does not see
-//! at a glance is left to the judging in Python, which is the one that finds differences.
+//! It asks the side that decides and, where they are compared, the other one; it sees at a glance
+//! that the two agree, and leaves whatever it does not see to the judging in Python, which is the
+//! one that finds differences. It knows no rule of the plugin's, and no entry of the ledger.
 
 mod agreement;
+mod book;
+mod clock;
+mod desk;
+mod identity;
 mod latency;
+mod open;
 mod plain;
+mod setting;
+mod side;
+mod signal;
+mod switch;
 
 /// The extension module. Its surface is typed and documented in `_native.pyi`.
 #[pyo3::pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
-    use crate::agreement::Agreement;
+    use crate::book::Book;
+    #[pymodule_export]
+    use crate::clock::set_clock;
+    #[pymodule_export]
+    use crate::desk::Desk;
+    #[pymodule_export]
+    use crate::identity::{canary_bucket, sample_bucket};
     #[pymodule_export]
     use crate::latency::Latency;
     #[pymodule_export]
+    use crate::open::{evicted_chains, forget_chains, open_chains, steps_of};
+    #[pymodule_export]
     use crate::plain::surely_same;
+    #[pymodule_export]
+    use crate::setting::Setting;
+    #[pymodule_export]
+    use crate::signal::{facts_of, salted_hash, signal_number};
+    #[pymodule_export]
+    use crate::switch::Switch;
 }

@@ -22,10 +22,10 @@ fn same(left: Borrowed<'_, '_, PyAny>, right: Borrowed<'_, '_, PyAny>, depth: u3
     if left.is_none() || left.is_exact_instance_of::<PyBool>() {
         return left.is(&*right);
     }
-    let are_scalars = (left.is_exact_instance_of::<PyInt>()
-        && right.is_exact_instance_of::<PyInt>())
-        || (left.is_exact_instance_of::<PyString>() && right.is_exact_instance_of::<PyString>());
-    if are_scalars {
+    if left.is_exact_instance_of::<PyInt>() && right.is_exact_instance_of::<PyInt>() {
+        return same_integers(left, right);
+    }
+    if left.is_exact_instance_of::<PyString>() && right.is_exact_instance_of::<PyString>() {
         return left.is(&*right) || left.eq(&*right).unwrap_or(false);
     }
     let Some(below) = depth.checked_sub(1) else {
@@ -40,12 +40,37 @@ fn same(left: Borrowed<'_, '_, PyAny>, right: Borrowed<'_, '_, PyAny>, depth: u3
     false
 }
 
+fn same_integers(left: Borrowed<'_, '_, PyAny>, right: Borrowed<'_, '_, PyAny>) -> bool {
+    match (left.extract::<i64>(), right.extract::<i64>()) {
+        (Ok(left), Ok(right)) => left == right,
+        _ => left.eq(&*right).unwrap_or(false),
+    }
+}
+
 fn same_lists(left: Borrowed<'_, '_, PyList>, right: Borrowed<'_, '_, PyList>, depth: u32) -> bool {
     left.len() == right.len()
-        && left
-            .iter()
-            .zip(right.iter())
-            .all(|(one, other)| same(one.as_borrowed(), other.as_borrowed(), depth))
+        && (0..left.len()).all(|place| match (item(left, place), item(right, place)) {
+            (Some(left), Some(right)) => same(left, right, depth),
+            _ => false,
+        })
+}
+
+/// An item of a list, without a reference taken to it.
+fn item<'a, 'py>(
+    list: Borrowed<'a, 'py, PyList>,
+    place: usize,
+) -> Option<Borrowed<'a, 'py, PyAny>> {
+    let place = ffi::Py_ssize_t::try_from(place).ok()?;
+    // SAFETY: a live list, which keeps its items alive: nothing changes it while it is walked (see
+    // `same`). The function gives a borrowed reference, or null and an exception.
+    unsafe {
+        let item = ffi::PyList_GetItem(list.as_ptr(), place);
+        if item.is_null() {
+            ffi::PyErr_Clear();
+            return None;
+        }
+        Some(Borrowed::from_ptr(list.py(), item))
+    }
 }
 
 /// Answers of one class have their fields in one order, and names are interned: the two are walked
@@ -62,13 +87,13 @@ fn same_dicts(left: Borrowed<'_, '_, PyDict>, right: Borrowed<'_, '_, PyDict>, d
 }
 
 /// The entries of a dict, without a reference taken to any.
-struct Entries<'a, 'py> {
+pub(crate) struct Entries<'a, 'py> {
     dict: Borrowed<'a, 'py, PyDict>,
     position: ffi::Py_ssize_t,
 }
 
 impl<'a, 'py> Entries<'a, 'py> {
-    fn of(dict: Borrowed<'a, 'py, PyDict>) -> Self {
+    pub(crate) fn of(dict: Borrowed<'a, 'py, PyDict>) -> Self {
         Self { dict, position: 0 }
     }
 }

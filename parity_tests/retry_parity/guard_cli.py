@@ -1,0 +1,63 @@
+"""`retry-parity guard FOLDER`: show tripped guards, and reset them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retry_parity.guard import guard_file, tripped_guards
+from retry_parity.output import OutputError, console
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_guard(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    command = commands.add_parser(
+        "guard",
+        help="show whether the guard holds the decision at the hybrid, or reset it",
+        description=(
+            "Show the guards that have tripped, with the reason. Exit status: 0 = none has, or it "
+            "has been reset, 1 = some have, 2 = bad input. Every worker follows within a second."
+        ),
+    )
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="migration.evidence.directory")
+    command.add_argument("--reset", metavar="PLUGIN", help="let the flag decide again")
+
+
+def guard_command(options: argparse.Namespace) -> bool:
+    """Run the command.
+
+    Returns:
+        Whether no guard is tripped, or the one that is named has been reset.
+
+    Raises:
+        OutputError: The folder cannot be read or written, or no such guard is tripped.
+    """
+    say = console(stderr=False)
+    try:
+        tripped = tripped_guards(options.folder)
+        if options.reset is not None:
+            if options.reset not in tripped:
+                known = ", ".join(tripped) or "none"
+                message = (
+                    f"--reset {options.reset}: not tripped; tripped in {options.folder}: {known}"
+                )
+                raise OutputError(message)
+            guard_file(options.folder, options.reset).unlink(missing_ok=True)
+            say.print(f"{options.reset}: reset; the flag decides again", highlight=False)
+            return True
+    except OSError as error:
+        message = f"{options.folder}: {(error.strerror or 'cannot be read').lower()}"
+        raise OutputError(message) from error
+    for name, trip in tripped.items():
+        say.print(
+            f"{name}: tripped since {trip.since} (worker {trip.worker}): {trip.why}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    if not tripped:
+        say.print(f"no guard has tripped in {options.folder}", highlight=False, soft_wrap=True)
+    return not tripped

@@ -1,0 +1,175 @@
+"""What the process knows of one plugin's migration: flag, guard, evidence.
+
+The gateway rebuilds its plugin objects every 30 s, for each team and tool; what has to outlive
+them is here, once per plugin name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Final
+
+from retry_parity import _native
+from retry_parity._native import Switch
+from retry_parity.evidence import evidence_of, reset
+from retry_parity.figures import Figures, ServiceState
+from retry_parity.flag import Flag, Implementation
+from retry_parity.guard import Guard
+from retry_parity.settings import MigrationSettings
+
+if TYPE_CHECKING:
+    from retry_parity.evidence import Evidence
+    from retry_parity.flag_service import Told
+    from retry_parity.lane import Lane
+
+SERVICE_SOURCE: Final = "flag service"
+
+_NUMBERS: Final = {value: number for number, value in enumerate(Implementation)}
+
+_log = logging.getLogger("retry_parity")
+
+
+def number_of(implementation: Implementation) -> int:
+    """Give the number by which `_native` knows a value of the flag."""
+    return _NUMBERS[implementation]
+
+
+class Migration:
+    """The migration of one plugin name."""
+
+    def __init__(self, name: str) -> None:
+        """Start without a word from a service, and without trouble."""
+        self.name = name
+        self.switch = Switch()
+        self.guard = Guard(name, self.switch)
+        #: SHA-256 of the plugin config without ``migration:``.
+        self.config_hash = ""
+        self.settings = MigrationSettings()
+        self._flag = Flag(Implementation.LEGACY, "default")
+        self._told: Told | None = None
+        self._lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    @property
+    def evidence(self) -> Evidence:
+        """What was counted."""
+        return evidence_of(self.name)
+
+    @property
+    def flag(self) -> Flag:
+        """The value in force before the guard, and where it came from."""
+        told = self._told
+        if told is not None and told.implementation is not None:
+            return Flag(told.implementation, SERVICE_SOURCE)
+        return self._flag
+
+    @property
+    def canary_percent(self) -> float:
+        """The share of chains that the Rust core decides under ``canary``."""
+        told = self._told
+        if told is not None and told.canary_percent is not None:
+            return told.canary_percent
+        return self.settings.canary_percent
+
+    def configure(self, settings: MigrationSettings, flag: Flag, config_hash: str) -> None:
+        """Take the settings of the plugin object that was loaded last."""
+        self.settings, self._flag, self.config_hash = settings, flag, config_hash
+        self.guard.configure(settings.guard)
+
+    def admit(self, lane: Lane) -> None:
+        """Know a plugin object, so that a flip reaches it."""
+        with self._lock:
+            self._lanes.add(lane)
+
+    def follow(self, told: Told) -> None:
+        """Take what the flag service says; every plugin object decides by it from now on."""
+        before = self.flag
+        self._told = told
+        number = None if told.implementation is None else number_of(told.implementation)
+        self.switch.follow(number, told.canary_percent)
+        with self._lock:
+            lanes = list(self._lanes)
+        for lane in lanes:
+            lane.flag_has_changed()
+        if self.flag.implementation is not before.implementation:
+            _log.warning(
+                "%s: %s decides from now on, was %s (source: %s)",
+                self.name,
+                self.flag.implementation,
+                before.implementation,
+                self.flag.source,
+            )
+
+    def figures(self) -> Figures:
+        """Give all figures of this process."""
+        told, flag = self._told, self.flag
+        counts, book = self.evidence.counts(), self.evidence.book
+        return Figures(
+            implementation=flag.implementation,
+            source=flag.source,
+            canary_percent=self.canary_percent,
+            service=self._service_state(),
+            rejected_flags=0 if told is None else told.rejected,
+            guard_tripped=self.guard.trip is not None,
+            guard_trips=self.guard.trips,
+            decisions=self.evidence.decisions(),
+            outcomes=self.evidence.outcomes(),
+            fallbacks=book.fallbacks,
+            matches=counts.matches,
+            accepted_calls=counts.accepted_calls,
+            accepted=counts.accepted,
+            divergent=counts.divergent,
+            not_compared=counts.ignored,
+            candidate_errors=counts.candidate_errors,
+            harness_errors=counts.harness_errors,
+            latency=self.evidence.latency,
+            live=self.evidence.live(),
+            evicted=self.evidence.evicted(),
+            strata=self.evidence.strata(),
+            evidence_dropped=self.evidence.dropped(),
+            evidence_bytes=self.evidence.bytes_on_disk,
+        )
+
+    def _service_state(self) -> ServiceState:
+        if self._told is not None:
+            return self._told.state
+        return ServiceState.ABSENT if self.settings.flags is None else ServiceState.NOT_READY
+
+
+_by_name: dict[str, Migration] = {}
+_by_name_lock = threading.Lock()
+
+
+def migration_of(plugin_name: str) -> Migration:
+    """Give the process's migration of a plugin name, begun at the first mention."""
+    with _by_name_lock:
+        found = _by_name.get(plugin_name)
+        if found is None:
+            found = _by_name[plugin_name] = Migration(plugin_name)
+        return found
+
+
+def migrations() -> dict[str, Migration]:
+    """Give all migrations of the process by plugin name."""
+    with _by_name_lock:
+        return dict(_by_name)
+
+
+def forget(plugin_name: str) -> None:
+    """Start a plugin's migration anew, its evidence included; for tests and replays."""
+    with _by_name_lock:
+        _by_name.pop(plugin_name, None)
+    reset(plugin_name)
+
+
+def _begin_anew() -> None:
+    """Count from zero in a child of a fork: what its parent counted is the parent's to report."""
+    for migration in migrations().values():
+        migration.evidence.clear()
+    _native.forget_chains()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

@@ -1,0 +1,153 @@
+"""What goes on beside the calls: following the flag service, writing evidence, mirroring metrics.
+
+One thread per process, once a second. It begins with the first plugin that cpex initialises, which
+is after a server has forked its workers; where a fork comes later all the same, the child begins
+anew with the next plugin that is initialised there.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from typing import TYPE_CHECKING, Final
+
+from retry_parity import metrics
+from retry_parity.evidence import Step
+from retry_parity.evidence_files import EvidenceFiles
+from retry_parity.flag import FlagError
+from retry_parity.flag_service import FlagFollower, missing_extra
+from retry_parity.guard import guard_file
+from retry_parity.migration import migrations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from retry_parity.figures import Figures
+    from retry_parity.migration import Migration
+    from retry_parity.settings import EvidenceSettings, MigrationSettings
+
+_EVERY_S: Final = 1.0
+
+
+def check(settings: MigrationSettings) -> None:
+    """Refuse settings that need what is not installed.
+
+    Raises:
+        FlagError: One line says what is missing.
+    """
+    missing = missing_extra() if settings.flags is not None else None
+    if missing is not None:
+        raise FlagError(missing)
+
+
+class Upkeep:
+    """The thread of one process."""
+
+    def __init__(self) -> None:
+        """Prepare; nothing runs yet."""
+        self._pid = os.getpid()
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._followers: dict[str, FlagFollower] = {}
+        self._files: dict[str, EvidenceFiles] = {}
+        self._mirror: metrics.Mirror | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether it is; a child of a fork inherits the object, and no thread."""
+        return self._pid == os.getpid()
+
+    def take_on(self, migration: Migration) -> None:
+        """Look after a migration as well. Never raises and never waits."""
+        with self._lock:
+            if self._thread is None:
+                self._mirror = metrics.expose(figures)
+                self._thread = threading.Thread(
+                    target=self._run, name="retry-parity-upkeep", daemon=True
+                )
+                self._thread.start()
+                atexit.register(self.stop)
+            service = migration.settings.flags
+            if service is not None and migration.name not in self._followers:
+                follower = FlagFollower(migration.name, service, migration.follow)
+                self._followers[migration.name] = follower
+                follower.start()
+            migration.guard.on_trip = lambda _: self._wake.set()
+
+    def stop(self) -> None:
+        """End the thread, after a last round."""
+        if not self.is_of_this_process:
+            return
+        with self._lock:
+            followers = list(self._followers.values())
+            self._followers.clear()
+        for follower in followers:
+            follower.stop()
+        self._ended.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5.0)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            self._wake.wait(_EVERY_S)
+            self._wake.clear()
+            self._round()
+
+    def _round(self) -> None:
+        """Do all that is due; a part that fails leaves the others alone."""
+        for migration in migrations().values():
+            try:
+                self._keep(migration)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next round is due
+                migration.evidence.harness_error(Step.EVIDENCE, error)
+        if self._mirror is not None:
+            self._mirror.update(figures())
+
+    def _keep(self, migration: Migration) -> None:
+        settings = migration.settings.evidence
+        if settings.directory is None:
+            # Nobody will come for them.
+            migration.evidence.take_samples()
+            return
+        try:
+            migration.guard.synchronise(guard_file(settings.directory, migration.name))
+        except OSError as error:
+            migration.evidence.drop(f"guard state: {(error.strerror or 'error').lower()}")
+        self._files_of(migration, settings).write(migration)
+
+    def _files_of(self, migration: Migration, settings: EvidenceSettings) -> EvidenceFiles:
+        files = self._files.get(migration.name)
+        if files is None or files.settings != settings:
+            files = self._files[migration.name] = EvidenceFiles(settings, migration)
+        return files
+
+
+_upkeep: Upkeep | None = None
+_upkeep_lock = threading.Lock()
+
+
+def start(migration: Migration) -> None:
+    """Look after a migration from now on, in this process."""
+    global _upkeep  # noqa: PLW0603 - one per process
+    with _upkeep_lock:
+        if _upkeep is None or not _upkeep.is_of_this_process:
+            _upkeep = Upkeep()
+    _upkeep.take_on(migration)
+
+
+def stop() -> None:
+    """End what `start` began; for tests."""
+    global _upkeep
+    with _upkeep_lock:
+        ended, _upkeep = _upkeep, None
+    if ended is not None:
+        ended.stop()
+
+
+def figures() -> Mapping[str, Figures]:
+    """Give the figures of every migration of the process, by plugin name."""
+    return {name: migration.figures() for name, migration in migrations().items()}

@@ -1,0 +1,830 @@
+//! One call: who decides it, who runs beside, and which answer the caller gets.
+//!
+//! INVARIANT: the caller gets an answer, or the exception, of the side that decides. Where that is
+//! the candidate and it fails, or differs from the hybrid without an explanation, the hybrid's
+//! answer stands; where there is none, the call is not retried.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pyo3::exceptions::{
+    PyGeneratorExit, PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyUnicodeEncodeError,
+};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyString, PyType};
+use pyo3::{PyTraverseError, PyVisit, ffi, intern};
+
+use retry_models::Fields;
+
+use crate::agreement::{Answer, odd_delay_of};
+use crate::book::{Book, Stratum, Verdict};
+use crate::clock::{now_ns, now_s};
+use crate::identity::{BUCKETS, Identity, Names};
+use crate::open::{self, Change, Known, Step};
+use crate::setting::Setting;
+use crate::side::{Act, Mode, Side};
+use crate::signal::{Facts, Signal, signal_of};
+use crate::switch::{Switch, buckets, known};
+
+static PAYLOAD: Fields = Fields::new(&["result"]);
+
+/// Tools whose settings are kept; with more of them, all are asked for again.
+const MOST_SETTINGS: usize = 4096;
+
+/// The hook of a side, and what else is known of it.
+struct Hook {
+    function: Py<PyAny>,
+    takes_extensions: bool,
+    internal_errors: Option<Py<PyAny>>,
+}
+
+/// See `_native.pyi`.
+#[pyclass(frozen, module = "retry_parity._native")]
+pub(crate) struct Desk {
+    lane: Py<PyAny>,
+    switch: Py<Switch>,
+    book: Py<Book>,
+    answer_class: Py<PyType>,
+    mode: Mode,
+    canary_share: u64,
+    compare_share: u64,
+    time_limit_ns: u64,
+    judge_all: bool,
+    /// Collections of the hybrid's keys of chains that a judge has to see.
+    remembered: Vec<Py<PyAny>>,
+    sides: [OnceLock<Option<Hook>>; 2],
+    stores: OnceLock<Vec<Store>>,
+    settings: Py<PyDict>,
+    /// Settings asked for, so that their number stays bounded.
+    asked: AtomicUsize,
+}
+
+/// How one of the hybrid's stores is read: how many chains it holds, and the failures of one.
+type Store = (Py<PyAny>, Py<PyAny>);
+
+/// Who takes part in a call.
+struct Plan<'py> {
+    decider: Side,
+    compares: bool,
+    names: Option<Names<'py>>,
+    identity: Option<Identity>,
+    chain: Option<Known>,
+    reason: Reason,
+}
+
+/// Why a call is not compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// It is, or nobody wants it to be.
+    None,
+    Unseen,
+    SampledOut,
+    TimeLimit,
+    NotLoaded,
+}
+
+impl Reason {
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Self::None | Self::SampledOut => None,
+            Self::Unseen => Some("chain-began-unseen"),
+            Self::TimeLimit => Some("over-time-limit"),
+            Self::NotLoaded => Some("candidate-not-loaded"),
+        }
+    }
+}
+
+/// What a side did.
+struct Deed<'py> {
+    outcome: PyResult<Bound<'py, PyAny>>,
+    /// The answer, where it is of the usual form.
+    answer: Option<Answer<'py>>,
+    act: Act,
+    delay_ms: i64,
+    duration_ns: u64,
+}
+
+impl Deed<'_> {
+    fn told(&self) -> (Act, i64) {
+        (self.act, self.delay_ms)
+    }
+}
+
+/// One call under way.
+struct Call<'a, 'py> {
+    payload: &'a Bound<'py, PyAny>,
+    context: &'a Bound<'py, PyAny>,
+    extensions: &'a Bound<'py, PyAny>,
+}
+
+#[pymethods]
+impl Desk {
+    #[new]
+    #[pyo3(signature = (lane, switch, book, answer_class, remembered, *, mode, canary_percent,
+                        compare_percent, time_limit_ns, judge_all))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what one plugin object is made of, from the one place that has it"
+    )]
+    fn new(
+        py: Python<'_>,
+        lane: Py<PyAny>,
+        switch: Py<Switch>,
+        book: Py<Book>,
+        answer_class: Py<PyType>,
+        remembered: Vec<Py<PyAny>>,
+        mode: u8,
+        canary_percent: f64,
+        compare_percent: f64,
+        time_limit_ns: u64,
+        judge_all: bool,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            lane,
+            switch,
+            book,
+            answer_class,
+            mode: known(mode)?,
+            canary_share: buckets(canary_percent)?,
+            compare_share: buckets(compare_percent)?,
+            time_limit_ns,
+            judge_all,
+            remembered,
+            sides: [OnceLock::new(), OnceLock::new()],
+            stores: OnceLock::new(),
+            settings: PyDict::new(py).unbind(),
+            asked: AtomicUsize::new(0),
+        })
+    }
+
+    /// The mode in force, as a number.
+    #[getter]
+    fn mode(&self) -> u8 {
+        match self.switch.get().mode(self.mode) {
+            Mode::Legacy => 0,
+            Mode::Shadow => 1,
+            Mode::Canary => 2,
+            Mode::Rust => 3,
+        }
+    }
+
+    /// A lane and its desk hold each other; the collector has to see it.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.lane)?;
+        for hook in self.sides.iter().filter_map(|side| side.get()?.as_ref()) {
+            visit.call(&hook.function)?;
+        }
+        Ok(())
+    }
+
+    #[pyo3(signature = (payload, context, extensions, /))]
+    fn decide<'py>(
+        &self,
+        payload: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        extensions: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let call = Call {
+            payload,
+            context,
+            extensions,
+        };
+        let mut plan = self.plan(&call);
+        if !self.is_loaded(payload.py(), plan.decider) {
+            plan.decider = plan.decider.other();
+            plan.compares = false;
+            plan.reason = Reason::NotLoaded;
+        }
+        let mut deeds = [None, None];
+        let [ours, theirs] = &mut deeds;
+        self.look_at_payload(intern!(payload.py(), "before_call"), &call)?;
+        if (plan.compares || plan.decider == Side::Reference)
+            && let Some(hook) = self.hook(payload.py(), Side::Reference)
+        {
+            *ours = Some(self.run(Side::Reference, hook, &call)?);
+        }
+        if let Some(ours) = ours
+            && plan.compares
+            && plan.decider == Side::Reference
+            && ours.duration_ns > self.time_limit_ns
+        {
+            plan.compares = false;
+            plan.reason = Reason::TimeLimit;
+        }
+        let mut errors = 0;
+        if plan.compares || plan.decider == Side::Candidate {
+            self.look_at_payload(intern!(payload.py(), "between_sides"), &call)?;
+            // Only now that the candidate is loaded is there anything to count.
+            if let Some(hook) = self.hook(payload.py(), Side::Candidate) {
+                let before = internal_errors(payload.py(), hook);
+                *theirs = Some(self.run(Side::Candidate, hook, &call)?);
+                errors = internal_errors(payload.py(), hook).saturating_sub(before);
+            } else {
+                plan.compares = false;
+                plan.reason = Reason::NotLoaded;
+            }
+        }
+        self.settle(&call, &plan, deeds, errors)
+    }
+}
+
+impl Desk {
+    /// Says who takes part in a call.
+    fn plan<'py>(&self, call: &Call<'_, 'py>) -> Plan<'py> {
+        let py = call.payload.py();
+        let switch = self.switch.get();
+        let mode = switch.mode(self.mode);
+        let samples = mode == Mode::Rust && (1..BUCKETS).contains(&self.compare_share);
+        let any_open = !open::is_empty();
+        let mut plan = Plan {
+            decider: Side::Reference,
+            compares: mode != Mode::Legacy,
+            names: None,
+            identity: None,
+            chain: None,
+            reason: Reason::None,
+        };
+        if any_open || samples || mode == Mode::Canary {
+            plan.find(call);
+        }
+        if any_open
+            && let Some(identity) = plan.identity
+            && let Ok(now_s) = now_s(py)
+        {
+            plan.chain = open::look_up(identity, now_s);
+        }
+        if let Some(chain) = plan.chain {
+            plan.go_on(chain, mode);
+        } else if !switch.is_tripped() {
+            match mode {
+                Mode::Legacy | Mode::Shadow => {}
+                Mode::Canary => {
+                    let share = switch.canary_share(self.canary_share);
+                    if plan.identity.is_some_and(|id| id.is_in_canary(share)) {
+                        plan.decider = Side::Candidate;
+                    }
+                }
+                Mode::Rust => {
+                    plan.decider = Side::Candidate;
+                    plan.compares = self.compare_share >= BUCKETS
+                        || plan
+                            .identity
+                            .is_some_and(|id| id.is_sampled(self.compare_share));
+                    if !plan.compares {
+                        plan.reason = Reason::SampledOut;
+                    }
+                }
+            }
+        }
+        plan
+    }
+
+    /// Loads a side if need be; whether there is one.
+    fn is_loaded(&self, py: Python<'_>, side: Side) -> bool {
+        self.hook(py, side).is_some()
+    }
+
+    fn hook(&self, py: Python<'_>, side: Side) -> Option<&Hook> {
+        let slot = self.sides.get(side.index())?;
+        if let Some(hook) = slot.get() {
+            return hook.as_ref();
+        }
+        let loaded = self.load(py, side).unwrap_or(None);
+        // Another thread may have been faster; its hook is as good.
+        let _ = slot.set(loaded);
+        slot.get().and_then(Option::as_ref)
+    }
+
+    fn load(&self, py: Python<'_>, side: Side) -> PyResult<Option<Hook>> {
+        let lane = self.lane.bind(py);
+        let method = match side {
+            Side::Reference => intern!(py, "load_reference"),
+            Side::Candidate => intern!(py, "load_candidate"),
+        };
+        let loaded = lane.call_method0(method)?;
+        if loaded.is_none() {
+            return Ok(None);
+        }
+        if side == Side::Reference {
+            let stores = lane.call_method0(intern!(py, "hybrid_stores"))?.extract()?;
+            let _ = self.stores.set(stores);
+        }
+        let (function, takes_extensions, internal_errors) = loaded.extract()?;
+        Ok(Some(Hook {
+            function,
+            takes_extensions,
+            internal_errors,
+        }))
+    }
+
+    /// Asks a side.
+    ///
+    /// # Errors
+    ///
+    /// What ends the process or the task, and no evidence of a side.
+    fn run<'py>(&self, side: Side, hook: &Hook, call: &Call<'_, 'py>) -> PyResult<Deed<'py>> {
+        let py = call.payload.py();
+        let begun = now_ns();
+        let outcome = ask(hook, call);
+        let duration_ns = now_ns().saturating_sub(begun);
+        let deed = match outcome {
+            Ok(answer) => {
+                let read = Answer::read(&answer, self.answer_class.bind(py));
+                let delay_ms = read
+                    .as_ref()
+                    .map_or_else(|| odd_delay_of(&answer), |read| read.delay_ms.max(0));
+                Deed {
+                    act: if delay_ms > 0 {
+                        Act::Retry
+                    } else {
+                        Act::NoRetry
+                    },
+                    outcome: Ok(answer),
+                    answer: read,
+                    delay_ms,
+                    duration_ns,
+                }
+            }
+            Err(error) if side == Side::Reference && passes_through(&error, py) => {
+                return Err(error);
+            }
+            Err(error) => Deed {
+                outcome: Err(error),
+                answer: None,
+                act: Act::Raised,
+                delay_ms: 0,
+                duration_ns,
+            },
+        };
+        self.book.get().acted(side, deed.act, duration_ns);
+        Ok(deed)
+    }
+
+    /// Lets the lane see a payload before each side does, where it wants to.
+    fn look_at_payload(&self, moment: &Bound<'_, PyString>, call: &Call<'_, '_>) -> PyResult<()> {
+        if self.judge_all {
+            let lane = self.lane.bind(moment.py());
+            guarded(moment.py(), lane.call_method1(moment, (call.payload,)))?;
+        }
+        Ok(())
+    }
+
+    /// Compares, notes what becomes of the chain, and gives what the caller gets.
+    fn settle<'py>(
+        &self,
+        call: &Call<'_, 'py>,
+        plan: &Plan<'py>,
+        deeds: [Option<Deed<'py>>; 2],
+        internal_errors: u64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = call.payload.py();
+        let [ours, theirs] = deeds;
+        let mut verdict = Verdict::None;
+        let mut counted = None;
+        match (&ours, &theirs) {
+            (Some(ours), Some(theirs)) => {
+                counted = self.agree(call, plan, ours, theirs, internal_errors);
+                verdict = if counted.is_some() {
+                    self.book.get().matched();
+                    Verdict::Match
+                } else {
+                    self.judge(call, ours, theirs, internal_errors)?
+                };
+                self.count_stratum(call, plan, ours, verdict)?;
+            }
+            (_, Some(theirs)) if theirs.act == Act::Raised || internal_errors > 0 => {
+                self.note_failure(call, theirs)?;
+            }
+            _ => {}
+        }
+        self.note_reason(call, plan, ours.as_ref())?;
+        let trouble = verdict == Verdict::Divergent
+            || theirs
+                .as_ref()
+                .is_some_and(|theirs| theirs.act == Act::Raised);
+        let mut owner = plan.decider;
+        let answers = ours.as_ref().is_some_and(|ours| ours.outcome.is_ok());
+        if owner == Side::Candidate && trouble && answers {
+            owner = Side::Reference;
+            self.book.get().fell_back();
+        }
+        let (decided, other) = match owner {
+            Side::Reference => (&ours, &theirs),
+            Side::Candidate => (&theirs, &ours),
+        };
+        let act = decided.as_ref().map_or(Act::NoRetry, |deed| deed.act);
+        let act = match (owner, act) {
+            (Side::Candidate, Act::Raised) => Act::NoRetry,
+            _ => act,
+        };
+        self.book.get().decided(owner, act);
+        let failures = self.failures_after(call, plan, owner, act, counted);
+        if let Some(failures) = failures {
+            let told = [&ours, &theirs].map(|deed| deed.as_ref().map(Deed::told));
+            note_chain(call, plan, owner, other.is_some(), failures, told)?;
+        }
+        match (owner, ours, theirs) {
+            (Side::Reference, Some(ours), _) => ours.outcome,
+            (Side::Candidate, _, Some(theirs)) if theirs.outcome.is_ok() => theirs.outcome,
+            _ => self.lane.bind(py).call_method0(intern!(py, "no_retry")),
+        }
+    }
+
+    /// Whether the two certainly agree and no judge has to see the call.
+    ///
+    /// Returns the hybrid's count after the call where that is so.
+    fn agree(
+        &self,
+        call: &Call<'_, '_>,
+        plan: &Plan<'_>,
+        ours: &Deed<'_>,
+        theirs: &Deed<'_>,
+        internal_errors: u64,
+    ) -> Option<u32> {
+        let is_slow = theirs.duration_ns > self.time_limit_ns;
+        if self.judge_all || internal_errors > 0 || is_slow {
+            return None;
+        }
+        let py = call.payload.py();
+        let (ours, theirs) = (ours.answer.as_ref()?, theirs.answer.as_ref()?);
+        if !ours.is_like(theirs) || ours.delay_ms < 0 || theirs.delay_ms < 0 {
+            return None;
+        }
+        let retries = ours.delay_ms > 0;
+        if retries != (theirs.delay_ms > 0) {
+            return None;
+        }
+        let mut read = None;
+        if retries || self.is_anything_remembered(py)? {
+            let names = plan.names(call, &mut read)?;
+            if self.is_remembered(names, retries).unwrap_or(true) {
+                return None;
+            }
+        }
+        let counted = if retries || self.is_anything_live(py)? {
+            self.counted(py, plan.names(call, &mut read)?)?
+        } else {
+            0
+        };
+        if !retries {
+            // A failure for which the hybrid drew 0 looks like a success, but is counted.
+            return (counted == 0).then_some(0);
+        }
+        if ours.delay_ms != theirs.delay_ms {
+            let setting = self.setting(call)?;
+            let ceiling = setting.get().ceiling_ms(counted);
+            let is_legal = |delay_ms: i64| u64::try_from(delay_ms).is_ok_and(|ms| ms <= ceiling);
+            if !setting.get().jitter || !is_legal(ours.delay_ms) || !is_legal(theirs.delay_ms) {
+                return None;
+            }
+        }
+        let before = plan.chain.map_or(0, |chain| chain.failures);
+        (counted > 0 && counted == before.saturating_add(1)).then_some(counted)
+    }
+
+    fn is_anything_remembered(&self, py: Python<'_>) -> Option<bool> {
+        for chains in &self.remembered {
+            if !chains.bind(py).is_empty().ok()? {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
+    /// Whether a judge has to see a call of this chain, or of one that the hybrid confuses it with.
+    fn is_remembered(&self, names: &Names<'_>, retries: bool) -> PyResult<bool> {
+        let py = names.tool.py();
+        if retries && names.may_collide()? {
+            return Ok(true);
+        }
+        let joined = names.tool.add(intern!(py, ":"))?.add(&names.request_id)?;
+        for chains in &self.remembered {
+            if chains.bind(py).contains(&joined)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_anything_live(&self, py: Python<'_>) -> Option<bool> {
+        for (live, _) in self.stores.get()? {
+            if is_live(py, live)? {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
+    /// The hybrid's count of a chain, in whichever of its stores it is.
+    fn counted(&self, py: Python<'_>, names: &Names<'_>) -> Option<u32> {
+        let mut all = 0_u32;
+        for (live, counted) in self.stores.get()? {
+            if !is_live(py, live)? {
+                continue;
+            }
+            match counted.bind(py).call1((&names.tool, &names.request_id)) {
+                Ok(count) => all = all.saturating_add(count.extract().ok()?),
+                // The fast path takes no such name (ledger: name-encoding), and counts nothing.
+                Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(py) => {}
+                Err(_) => return None,
+            }
+        }
+        Some(all)
+    }
+
+    /// What is known of the call's tool; `None` where its config raises at every call.
+    fn setting<'py>(&self, call: &Call<'_, 'py>) -> Option<Bound<'py, Setting>> {
+        static PAYLOAD: Fields = Fields::new(&["name"]);
+        let py = call.payload.py();
+        let tool = PAYLOAD.of(call.payload).get(intern!(py, "name")).ok()?;
+        let tool = tool.cast_into_exact::<PyString>().ok()?;
+        let settings = self.settings.bind(py);
+        if let Some(known) = settings.get_item(&tool).ok()? {
+            return known.cast_into().ok();
+        }
+        let lane = self.lane.bind(py);
+        let setting = lane.call_method1(intern!(py, "setting"), (&tool,)).ok()?;
+        if self.asked.fetch_add(1, Ordering::Relaxed) >= MOST_SETTINGS {
+            settings.clear();
+            self.asked.store(0, Ordering::Relaxed);
+        }
+        settings.set_item(&tool, &setting).ok()?;
+        setting.cast_into().ok()
+    }
+
+    fn judge(
+        &self,
+        call: &Call<'_, '_>,
+        ours: &Deed<'_>,
+        theirs: &Deed<'_>,
+        internal_errors: u64,
+    ) -> PyResult<Verdict> {
+        let py = call.payload.py();
+        let value = |deed: &Deed<'_>| match &deed.outcome {
+            Ok(answer) => answer.clone().unbind(),
+            Err(error) => error.clone_ref(py).into_value(py).into_any(),
+        };
+        let judged = self.lane.bind(py).call_method1(
+            intern!(py, "judge"),
+            (
+                call.payload,
+                call.context,
+                call.extensions,
+                (value(ours), ours.act == Act::Raised, ours.duration_ns),
+                (value(theirs), theirs.act == Act::Raised, theirs.duration_ns),
+                internal_errors,
+            ),
+        );
+        guarded(py, judged.and_then(|verdict| verdict.extract::<u8>()))
+            .map(|verdict| verdict.map_or(Verdict::None, Verdict::of))
+    }
+
+    /// Tells of an error of a candidate that decided alone.
+    fn note_failure(&self, call: &Call<'_, '_>, theirs: &Deed<'_>) -> PyResult<()> {
+        let py = call.payload.py();
+        let error = theirs
+            .outcome
+            .as_ref()
+            .err()
+            .map(|error| error.clone_ref(py).into_value(py));
+        let noted = self
+            .lane
+            .bind(py)
+            .call_method1(intern!(py, "candidate_failed"), (error,));
+        guarded(py, noted).map(|_| ())
+    }
+
+    fn note_reason(
+        &self,
+        call: &Call<'_, '_>,
+        plan: &Plan<'_>,
+        ours: Option<&Deed<'_>>,
+    ) -> PyResult<()> {
+        let py = call.payload.py();
+        if plan.reason == Reason::SampledOut {
+            self.book.get().left_out();
+        }
+        let Some(reason) = plan.reason.word() else {
+            return Ok(());
+        };
+        let ours = ours.map(|ours| match &ours.outcome {
+            Ok(answer) => (answer.clone().unbind(), false, ours.duration_ns),
+            Err(error) => (
+                error.clone_ref(py).into_value(py).into_any(),
+                true,
+                ours.duration_ns,
+            ),
+        });
+        let noted = self.lane.bind(py).call_method1(
+            intern!(py, "not_compared"),
+            (reason, call.payload, call.context, call.extensions, ours),
+        );
+        guarded(py, noted).map(|_| ())
+    }
+
+    fn count_stratum(
+        &self,
+        call: &Call<'_, '_>,
+        plan: &Plan<'_>,
+        ours: &Deed<'_>,
+        verdict: Verdict,
+    ) -> PyResult<()> {
+        let Some(setting) = self.setting(call) else {
+            return Ok(());
+        };
+        let setting = setting.get();
+        let py = call.payload.py();
+        let signal = match PAYLOAD.of(call.payload).get(intern!(py, "result")) {
+            Ok(result) => signal_of(&result, &setting.retryable)?,
+            Err(_) => Signal::Unreadable,
+        };
+        let before = plan.chain.map_or(0, |chain| chain.failures);
+        let stratum = Stratum {
+            signal,
+            position: usize::try_from(before.min(2)).unwrap_or(2),
+            overridden: setting.overridden,
+            text_path: setting.text_path,
+            act: ours.act,
+        };
+        self.book.get().compared(&stratum, verdict);
+        Ok(())
+    }
+
+    /// The owner's count after the call; `None` where the call has left the chain as it was.
+    fn failures_after(
+        &self,
+        call: &Call<'_, '_>,
+        plan: &Plan<'_>,
+        owner: Side,
+        act: Act,
+        counted: Option<u32>,
+    ) -> Option<u32> {
+        let before = plan.chain.map_or(0, |chain| chain.failures);
+        match act {
+            Act::Retry => Some(counted.unwrap_or_else(|| before.saturating_add(1))),
+            // What raises counts nothing.
+            Act::Raised => None,
+            // A failure for which the hybrid drew 0 goes on, although nobody is told to retry.
+            Act::NoRetry
+                if owner == Side::Reference
+                    && counted.is_none()
+                    && self.is_still_counted(call, plan) =>
+            {
+                Some(before.saturating_add(1))
+            }
+            Act::NoRetry => plan.chain.map(|_| 0),
+        }
+    }
+
+    fn is_still_counted(&self, call: &Call<'_, '_>, plan: &Plan<'_>) -> bool {
+        let py = call.payload.py();
+        if self.is_anything_live(py) != Some(true) {
+            return false;
+        }
+        let mut read = None;
+        plan.names(call, &mut read)
+            .and_then(|names| self.counted(py, names))
+            .is_some_and(|count| count > 0)
+    }
+}
+
+impl<'py> Plan<'py> {
+    /// Reads what ties the call to its chain; what cannot be read belongs to none.
+    fn find(&mut self, call: &Call<'_, 'py>) {
+        self.names = Names::read(call.payload, call.context).ok().flatten();
+        self.identity = self.names.as_ref().and_then(|names| names.identity().ok());
+    }
+
+    /// Goes on with a chain as it began.
+    fn go_on(&mut self, chain: Known, mode: Mode) {
+        self.decider = chain.owner;
+        // Under legacy no candidate runs but where it has to decide to the end.
+        self.compares = chain.is_whole && (mode != Mode::Legacy || chain.owner == Side::Candidate);
+        if !self.compares {
+            self.reason = match mode {
+                Mode::Legacy => Reason::None,
+                Mode::Shadow | Mode::Canary => Reason::Unseen,
+                Mode::Rust => Reason::SampledOut,
+            };
+        }
+    }
+
+    /// The names that were read, or are read now.
+    fn names<'a>(
+        &'a self,
+        call: &Call<'_, 'py>,
+        read: &'a mut Option<Names<'py>>,
+    ) -> Option<&'a Names<'py>> {
+        if self.names.is_some() {
+            return self.names.as_ref();
+        }
+        if read.is_none() {
+            *read = Names::read(call.payload, call.context).ok().flatten();
+        }
+        read.as_ref()
+    }
+}
+
+/// Notes what the call did to its chain.
+fn note_chain(
+    call: &Call<'_, '_>,
+    plan: &Plan<'_>,
+    owner: Side,
+    both: bool,
+    failures: u32,
+    [reference, candidate]: [Option<(Act, i64)>; 2],
+) -> PyResult<()> {
+    let py = call.payload.py();
+    let identity = match plan.identity {
+        Some(identity) => Some(identity),
+        None => Names::read(call.payload, call.context)
+            .ok()
+            .flatten()
+            .and_then(|names| names.identity().ok()),
+    };
+    let (Some(identity), Ok(now_s)) = (identity, now_s(py)) else {
+        return Ok(());
+    };
+    let facts = match PAYLOAD.of(call.payload).get(intern!(py, "result")) {
+        Ok(result) if failures > 0 => Facts::of(&result)?,
+        _ => Facts::default(),
+    };
+    open::note(
+        identity,
+        &Change {
+            owner,
+            both,
+            failures,
+            now_s,
+            step: Step {
+                at_s: now_s,
+                facts,
+                decider: owner,
+                reference,
+                candidate,
+            },
+        },
+    );
+    Ok(())
+}
+
+/// Calls a hook and runs its coroutine, which never waits, to its end.
+fn ask<'py>(hook: &Hook, call: &Call<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = call.payload.py();
+    let function = hook.function.bind(py);
+    let coroutine = if hook.takes_extensions {
+        function.call1((call.payload, call.context, call.extensions))?
+    } else {
+        function.call1((call.payload, call.context))?
+    };
+    let mut result = std::ptr::null_mut();
+    // SAFETY: a live object and None; where the function says that there is a result, it gives a
+    // new reference, and otherwise it has set an exception.
+    let (status, result) = unsafe {
+        let status = ffi::PyIter_Send(coroutine.as_ptr(), ffi::Py_None(), &raw mut result);
+        (status, Bound::from_owned_ptr_or_opt(py, result))
+    };
+    match (status, result) {
+        (ffi::PySendResult::PYGEN_RETURN, Some(answer)) => Ok(answer),
+        (ffi::PySendResult::PYGEN_NEXT, _) => {
+            coroutine.call_method0(intern!(py, "close"))?;
+            Err(PyRuntimeError::new_err(
+                "the hook waited for something; it is expected to answer at once",
+            ))
+        }
+        _ => Err(PyErr::fetch(py)),
+    }
+}
+
+fn is_live(py: Python<'_>, live: &Py<PyAny>) -> Option<bool> {
+    live.bind(py).call0().ok()?.is_truthy().ok()
+}
+
+/// How many errors a side has turned into answers so far.
+fn internal_errors(py: Python<'_>, hook: &Hook) -> u64 {
+    hook.internal_errors
+        .as_ref()
+        .and_then(|read| read.call0(py).ok()?.extract(py).ok())
+        .unwrap_or(0)
+}
+
+/// Whether an exception ends the process, the task or a generator, and is nothing else.
+fn passes_through(error: &PyErr, py: Python<'_>) -> bool {
+    static CANCELLED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    error.is_instance_of::<PyKeyboardInterrupt>(py)
+        || error.is_instance_of::<PySystemExit>(py)
+        || error.is_instance_of::<PyGeneratorExit>(py)
+        || CANCELLED
+            .import(py, "asyncio", "CancelledError")
+            .is_ok_and(|cancelled| error.is_instance(py, cancelled))
+}
+
+/// Lets out of the harness's own steps only what ends the process or the task.
+fn guarded<T>(py: Python<'_>, done: PyResult<T>) -> PyResult<Option<T>> {
+    match done {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if passes_through(&error, py) => Err(error),
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,175 @@
+"""The guard: what trips it, what it says, and that it stays so until a person resets it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from retry_parity._native import Switch
+from retry_parity.cli import main
+from retry_parity.guard import Guard, Trip, guard_file, read_trip
+from retry_parity.settings import GuardSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Clock:
+    """Time that a test moves."""
+
+    def __init__(self) -> None:
+        """Begin at a thousand seconds."""
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now_s
+
+
+def guard(limit: int = 2, window_s: float = 60.0) -> tuple[Guard, Switch, Clock]:
+    """Make a guard with its switch and its clock."""
+    switch, clock = Switch(), Clock()
+    made = Guard("retry", switch, clock)
+    made.configure(GuardSettings(limit=limit, window_s=window_s))
+    return made, switch, clock
+
+
+def test_it_trips_on_one_more_than_is_borne() -> None:
+    """Two are borne, the third one trips, and further ones change nothing."""
+    made, switch, _ = guard()
+    for tripped in (False, False, True, True):
+        made.note("delay")
+        assert switch.tripped is tripped
+    assert made.trips == 1
+    assert made.trip is not None
+    assert "the last one: delay" in made.trip.why
+
+
+@pytest.mark.parametrize(("pause_s", "trips"), [(30.0, True), (30.1, False)])
+def test_the_window_slides(pause_s: float, *, trips: bool) -> None:
+    """What is older than the window does not count; what is exactly as old does."""
+    made, switch, clock = guard()
+    for _ in range(3):
+        made.note("delay")
+        clock.now_s += pause_s
+    assert switch.tripped is trips
+
+
+def test_a_limit_of_0_bears_nothing() -> None:
+    """The strictest guard trips at the first."""
+    made, switch, _ = guard(limit=0)
+    made.note("delay")
+    assert switch.tripped
+
+
+def test_it_does_not_reset_itself() -> None:
+    """A window without trouble is no reason: a person has to look."""
+    made, switch, clock = guard(limit=0)
+    made.note("delay")
+    clock.now_s += 10**6
+    made.configure(GuardSettings(limit=100))
+    assert switch.tripped
+    made.reset()
+    assert made.trip is None
+    assert switch.tripped is False
+
+
+def test_whoever_trips_writes_the_file_and_the_others_follow(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One worker has seen it; all of them let the hybrid decide, and say so once."""
+    path = guard_file(tmp_path / "evidence", "retry")
+    first, _, _ = guard(limit=0)
+    other, switch, _ = guard()
+    first.note("retry-lost")
+    for _ in range(3):
+        first.synchronise(path)
+        other.synchronise(path)
+    assert switch.tripped
+    assert other.trip == first.trip
+    assert len(caplog.records) == 2
+    assert "the guard is tripped since" in caplog.records[1].getMessage()
+
+
+def test_it_outlives_a_restart(tmp_path: Path) -> None:
+    """A new process finds the file."""
+    path = guard_file(tmp_path, "retry")
+    old, _, _ = guard(limit=0)
+    old.note("retry-lost")
+    old.synchronise(path)
+    new, switch, _ = guard()
+    new.synchronise(path)
+    assert switch.tripped
+
+
+def test_removing_the_file_resets_every_worker(tmp_path: Path) -> None:
+    """That is what `retry-parity guard --reset` does; a later trip is written again."""
+    path = guard_file(tmp_path, "retry")
+    made, switch, _ = guard(limit=0)
+    made.note("retry-lost")
+    made.synchronise(path)
+    path.unlink()
+    made.synchronise(path)
+    assert not switch.tripped
+    made.note("delay")
+    made.synchronise(path)
+    assert "delay" in json.loads(path.read_text())["why"]
+
+
+def test_a_file_that_makes_no_sense_still_trips(tmp_path: Path) -> None:
+    """It is there, and nobody has removed it."""
+    path = guard_file(tmp_path, "retry")
+    path.write_text("{")
+    made, switch, _ = guard()
+    made.synchronise(path)
+    assert switch.tripped
+
+
+def test_a_folder_that_cannot_be_written_changes_nothing_of_the_trip(tmp_path: Path) -> None:
+    """The worker that has seen it keeps to it, and tries again."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    made, switch, _ = guard(limit=0)
+    made.note("retry-lost")
+    with pytest.raises(OSError, match=r"ot a directory|xists"):
+        made.synchronise(guard_file(blocked, "retry"))
+    assert switch.tripped
+    made.synchronise(guard_file(tmp_path, "retry"))
+    assert read_trip(guard_file(tmp_path, "retry")) == made.trip
+
+
+def test_a_file_says_why_since_when_and_who(tmp_path: Path) -> None:
+    """What `retry-parity guard` shows."""
+    path = guard_file(tmp_path, "retry")
+    path.write_text(json.dumps({"why": "w", "since": "2026-01-01T00:00:00+00:00", "worker": 7}))
+    assert read_trip(path) == Trip("w", "2026-01-01T00:00:00+00:00", 7)
+    assert read_trip(tmp_path / "none") is None
+
+
+def test_the_command_line_shows_and_resets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an operator types: what has tripped and why, then the reset, then nothing."""
+    made, _, _ = guard(limit=0)
+    made.note("retry-lost")
+    made.synchronise(guard_file(tmp_path, "my plugin"))
+    assert main(["guard", str(tmp_path)]) == 1
+    shown = capsys.readouterr().out
+    assert shown.startswith("my plugin: tripped since ")
+    assert "the last one: retry-lost" in shown
+    assert main(["guard", str(tmp_path), "--reset", "my plugin"]) == 0
+    assert main(["guard", str(tmp_path)]) == 0
+    assert "no guard has tripped" in capsys.readouterr().out
+
+
+def test_the_command_line_refuses_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder that is none, and a guard that has not tripped."""
+    assert main(["guard", str(tmp_path / "none")]) == 2
+    assert main(["guard", str(tmp_path), "--reset", "other"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"retry-parity: {tmp_path / 'none'}: no such file or directory"
+    assert second == f"retry-parity: --reset other: not tripped; tripped in {tmp_path}: none"
