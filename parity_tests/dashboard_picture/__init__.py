@@ -1,0 +1,1 @@
+"""Draws the dashboard from a real Prometheus, for the documentation."""
