@@ -27,10 +27,15 @@ COMPARE = $(BIN)/retry-parity compare --seed ci --scenarios $(SCENARIOS)
 SCENARIOS ?= 2500
 CARGO_MUTANTS := target/tools/bin/cargo-mutants
 CARGO_MUTANTS_VERSION := 27.1.0
+# What goes into the gateway's environment.
+GATEWAY_SOURCES := $(shell find Cargo.lock Cargo.toml pyproject.toml rust python_shim/retry_with_backoff \
+	python_legacy parity_tests/pyproject.toml parity_tests/retry_parity parity_tests/rust \
+	parity_tests/rust_clock -type f -not -name '*.so' -not -name '*.pyc' -not -path '*/tests/*')
 export RETRY_PARITY_CACHE ?= $(CURDIR)/.venvs/compared
 
-.PHONY: help setup demo test test-rust test-python test-published test-old-cpex test-three-way \
-	nightly detection bench check format lint types instructions rehearse-deletion generated clean
+.PHONY: help setup demo gateway test test-rust test-python test-published test-old-cpex \
+	test-three-way test-gateway nightly detection bench check format lint types instructions \
+	rehearse-deletion generated clean
 
 help: ## Show the commands.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 20
@@ -53,7 +58,11 @@ else
 	@.venvs/cpex-$(CPEX)/bin/retry-parity run $(CORPUS)
 endif
 
-test: test-rust test-python test-old-cpex test-published test-three-way ## Run every test.
+# `make gateway ARGS="--workers 2"`; ARGS=--help shows all there is.
+gateway: .venvs/gateway/installed ## Run the real gateway with the migration plugin until Ctrl-C.
+	@PYTHONPATH=parity_tests .venvs/gateway/bin/python -m gateway $(ARGS)
+
+test: test-rust test-python test-old-cpex test-published test-three-way test-gateway ## Run every test.
 
 test-rust: ## Test the core.
 	@if cargo nextest --version >/dev/null 2>&1; \
@@ -85,6 +94,22 @@ test-three-way: setup ## The published hybrid, ours, and the core, each against 
 	@$(COMPARE) $(PUBLISHED) rust $(call LOCKED,0.1.4)
 	@$(BIN)/python parity_tests/published/regressions.py
 	@for version in $(CPEX_VERSIONS); do $(COMPARE) legacy rust --cpex $$version || exit; done
+
+test-gateway: .venvs/gateway/installed ## The real gateway, under every implementation.
+	@.venvs/gateway/bin/pytest -q parity_tests/gateway/tests
+
+# Not editable, as an operator installs it: what runs there does not change while it runs.
+.venvs/gateway/installed: parity_tests/gateway/requirements.txt $(GATEWAY_SOURCES) | setup
+	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	@rm -rf target/gateway/wheels
+	@for room in . python_legacy parity_tests; do \
+	  said=$$(cd $$room && $(CURDIR)/$(BIN)/maturin build --release --locked \
+	    --out $(CURDIR)/target/gateway/wheels 2>&1) || { echo "$$said"; exit 1; }; \
+	done
+	@$(UV) pip install --quiet --exact --compile-bytecode --python $(@D)/bin/python \
+	  --reinstall-package retry-with-backoff --reinstall-package retry-with-backoff-legacy \
+	  --reinstall-package retry-parity -r $< target/gateway/wheels/*.whl
+	@touch $@
 
 # Hours: a million decisions of each pair, then the Hypothesis suites with a million examples each.
 nightly: ## Look for a difference for hours, elsewhere each time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, cast
 
@@ -89,6 +90,10 @@ class MigrationPlugin(Plugin):
     async def initialize(self) -> None:
         """Begin to follow the flag service and to write evidence, once per process."""
         upkeep.start(self._migration)
+
+    async def shutdown(self) -> None:
+        """Write the evidence so far: this object may be the last one that the process had."""
+        await asyncio.to_thread(upkeep.flush)
 
     async def tool_post_invoke(
         self,

@@ -54,6 +54,7 @@ class Upkeep:
         self._files: dict[str, EvidenceFiles] = {}
         self._mirror: metrics.Mirror | None = None
         self._thread: threading.Thread | None = None
+        self._round_lock = threading.Lock()
 
     @property
     def is_of_this_process(self) -> bool:
@@ -95,10 +96,14 @@ class Upkeep:
         while not self._ended.is_set():
             self._wake.wait(_EVERY_S)
             self._wake.clear()
-            self._round()
+            self.round()
 
-    def _round(self) -> None:
+    def round(self) -> None:
         """Do all that is due; a part that fails leaves the others alone."""
+        with self._round_lock:
+            self._do_round()
+
+    def _do_round(self) -> None:
         for migration in migrations().values():
             try:
                 self._keep(migration)
@@ -137,6 +142,16 @@ def start(migration: Migration) -> None:
         if _upkeep is None or not _upkeep.is_of_this_process:
             _upkeep = Upkeep()
     _upkeep.take_on(migration)
+
+
+def flush() -> None:
+    """Write now what would be written within the next second.
+
+    A server that is told to stop may end without running what Python runs at an exit.
+    """
+    upkeep = _upkeep
+    if upkeep is not None and upkeep.is_of_this_process:
+        upkeep.round()
 
 
 def stop() -> None:

@@ -1,0 +1,329 @@
+"""The whole stack: servers that fail as told, the real gateway before them, the plugin in it.
+
+Everything lives in one work folder: the plugin list, the database, the token, the logs. Nothing of
+the caller's environment reaches the gateway except what every program needs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.client import Answer, Client
+from gateway.programs import Program, StartError, free_port, uninterrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+HERE: Final = Path(__file__).resolve().parent
+#: The values of the flag that are started and tested here. "canary" joins when it is offered.
+IMPLEMENTATIONS: Final = ("legacy", "shadow", "rust")
+PLUGIN_NAME: Final = "RetryWithBackoff"
+#: The file in the work folder that has the administrator's token.
+TOKEN: Final = "token"  # noqa: S105 - a file's name
+
+_KIND: Final = "retry_parity.MigrationPlugin"
+_PRIORITY: Final = 170
+_APP: Final = "mcpgateway.main:app"
+_ADMIN: Final = "admin@example.com"
+_JWT: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+_TOKEN_MINUTES: Final = 7 * 24 * 60
+_NEEDED: Final = ("mcpgateway", "gunicorn", "uvicorn_worker", "mcp", "retry_parity")
+#: A tenth of this on a quiet machine; others may be starting at the same time.
+_START_S: Final = 120.0
+#: What any program may need to run at all. No proxy: every address here is this machine's.
+_INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
+
+
+class Tool(StrEnum):
+    """The tools that every stack has, as the gateway names them."""
+
+    MCP = "upstream-flaky"
+    REST = "rest-flaky"
+
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a stack is set up.
+
+    Attributes:
+        plugin: The plugin's ``config`` besides the ``migration`` section.
+        migration: That section.
+        environment: Variables of the gateway besides those that the stack needs.
+        workers: 1 is a plain uvicorn; more are gunicorn workers that are forked from a master
+            which has loaded the gateway already.
+        port: The gateway's port; ``None`` takes a free one.
+        tool_timeout_s: When the gateway gives up waiting for a tool, whole seconds. It is the same
+            for all tools: gateway 1.0.7 stores a tool's own ``timeout_ms`` and does not use it.
+        max_tool_retries: The most retries the gateway allows.
+        log_level: Of the gateway.
+    """
+
+    plugin: Mapping[str, Any] = field(default_factory=_nothing)
+    migration: Mapping[str, Any] = field(default_factory=_nothing)
+    environment: Mapping[str, str] = field(default_factory=_nothing)
+    workers: int = 1
+    port: int | None = None
+    tool_timeout_s: int = 60
+    max_tool_retries: int = 5
+    log_level: str = "INFO"
+
+
+class Stack:
+    """A running stack."""
+
+    def __init__(
+        self, folder: Path, gateway: Client, upstreams: Client, token: str, program: Program
+    ) -> None:
+        """Take the parts; `running` puts them together."""
+        self.folder = folder
+        self.gateway = gateway
+        self.upstreams = upstreams
+        self.token = token
+        self.program = program
+
+    def register_mcp_server(self) -> None:
+        """Register the MCP server, which brings `Tool.MCP`.
+
+        Raises:
+            RequestError: The gateway refuses it.
+        """
+        server, _, _ = Tool.MCP.partition("-")
+        address = {"name": server, "url": f"{self.upstreams.url}/mcp"}
+        self.gateway.json("POST", "/gateways", address | {"transport": "STREAMABLEHTTP"})
+
+    def register_rest_tool(self, name: str, *, team: str | None = None) -> None:
+        """Register the REST service once more, under a name of its own.
+
+        Args:
+            name: The tool's name.
+            team: Whose tool it is; ``None`` makes it everybody's.
+
+        Raises:
+            RequestError: The gateway refuses it.
+        """
+        properties = {
+            "case": {"type": "string"},
+            "failures": {"type": "integer"},
+            "manner": {"type": "string"},
+        }
+        tool: dict[str, object] = {
+            "name": name,
+            "url": f"{self.upstreams.url}/flaky",
+            "integration_type": "REST",
+            "request_type": "POST",
+            "input_schema": {"type": "object", "properties": properties, "required": ["case"]},
+        }
+        body: dict[str, object] = {"tool": tool}
+        if team is not None:
+            body["team_id"] = team
+        self.gateway.json("POST", "/tools", body)
+
+    def team(self) -> str:
+        """Give the id of the administrator's own team."""
+        return str(self.gateway.json("GET", "/teams/")["teams"][0]["id"])
+
+    def rebuild_plugin(self, tool: str) -> None:
+        """Have the gateway build the plugin object of a team's tool anew, by an operator's means.
+
+        Writes the tool's plugin binding, with nothing in it; the gateway drops the objects of this
+        team and tool and builds others at once.
+
+        Raises:
+            RequestError: The gateway refuses.
+        """
+        binding = {
+            "tool_names": [tool],
+            "plugin_id": PLUGIN_NAME,
+            "mode": "sequential",
+            "priority": _PRIORITY,
+            "config": {},
+        }
+        teams = {self.team(): {"policies": [binding]}}
+        self.gateway.json("POST", "/v1/tools/plugin_bindings/", {"teams": teams})
+
+    def call(
+        self,
+        tool: str,
+        case: str,
+        failures: int = 0,
+        manner: str = "error",
+        *,
+        request_id: str | None = None,
+    ) -> Answer:
+        """Call a tool; `upstreams` says what the arguments do."""
+        arguments = {"case": case, "failures": failures, "manner": manner}
+        return self.gateway.call_tool(tool, arguments, request_id=request_id)
+
+    def attempts(self, case: str) -> int:
+        """Say how many attempts of a case have arrived behind the gateway."""
+        return int(self.upstreams.json("GET", f"/attempts/{case}")["attempts"])
+
+    def plugins_built(self) -> int:
+        """Say how often the gateway has built the plugin object so far, in all of its workers."""
+        log = self.program.log.read_text(encoding="utf-8", errors="replace")
+        return log.count(f"Loaded plugin: {PLUGIN_NAME} ")
+
+
+@contextmanager
+def running(settings: Settings, folder: Path) -> Iterator[Stack]:
+    """Start a stack, and end it and everything it started at the end of the block.
+
+    Args:
+        settings: How it is set up.
+        folder: The work folder, made if it is not there. A database of an earlier run is removed.
+
+    Raises:
+        StartError: Something is missing or did not start.
+        RequestError: The gateway refuses to register a server or tool.
+    """
+    _check_installed()
+    folder = prepare(folder)
+    # The upstream's port is chosen while the gateway's may be given.
+    port, upstream_port = free_port(settings.port), free_port()
+    environment = _environment(settings, folder, port)
+    with ExitStack() as programs:
+
+        def start(name: str, *command: str) -> Program:
+            with uninterrupted():
+                program = Program(
+                    name,
+                    [sys.executable, *command],
+                    log=folder / f"{name}.log",
+                    folder=folder,
+                    environment=environment,
+                )
+                return programs.enter_context(program)
+
+        # All at once: each of them spends seconds on its imports.
+        upstreams = start(
+            "upstreams", "-P", str(HERE / "upstreams.py"), "--port", str(upstream_port)
+        )
+        program = start("gateway", *_serve(settings, port))
+        token = _token(start("token", *_make_token()), folder / TOKEN)
+        upstream_client, gateway_client = Client(upstream_port), Client(port, token)
+        upstreams.wait_until(upstream_client.is_healthy, _START_S)
+        program.wait_until(gateway_client.is_healthy, _START_S)
+        stack = Stack(folder, gateway_client, upstream_client, token, program)
+        stack.register_mcp_server()
+        stack.register_rest_tool(Tool.REST)
+        yield stack
+
+
+def _check_installed() -> None:
+    for module in _NEEDED:
+        if find_spec(module) is None:
+            message = (
+                f"{sys.executable} has no module {module}; `make gateway` and `make test-gateway` "
+                "make an environment that has everything"
+            )
+            raise StartError(message)
+
+
+def prepare(folder: Path) -> Path:
+    """Make a work folder, or empty one of what an earlier run must not hand on.
+
+    Returns:
+        Its absolute path.
+
+    Raises:
+        StartError: It cannot be made.
+    """
+    folder = folder.resolve()
+    try:
+        for name in ("tmp", "prometheus"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the work folder {folder} cannot be made: {error.strerror}"
+        raise StartError(message) from error
+    for old in (*folder.glob("gateway.db*"), *(folder / "prometheus").iterdir()):
+        old.unlink()
+    return folder
+
+
+def _environment(settings: Settings, folder: Path, port: int) -> dict[str, str]:
+    plugins = folder / "plugins.yaml"
+    # JSON is YAML, and needs no library.
+    plugins.write_text(json.dumps(_plugins(settings), indent=2) + "\n", encoding="utf-8")
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    environment |= {
+        "AUTH_ENCRYPTION_SECRET": secrets.token_urlsafe(48),
+        "AUTH_REQUIRED": "true",
+        "CACHE_TYPE": "memory",
+        "DATABASE_URL": f"sqlite:///{folder / 'gateway.db'}",
+        "ENABLE_METRICS": "true",
+        "JWT_SECRET_KEY": secrets.token_urlsafe(48),
+        "LOG_LEVEL": settings.log_level,
+        "MAX_TOOL_RETRIES": str(settings.max_tool_retries),
+        "PLUGINS_CONFIG_FILE": str(plugins),
+        "PLUGINS_ENABLED": "true",
+        # Without it a plugin that cannot be loaded is left out, and nothing is retried.
+        "PLUGINS_FAIL_ON_PLUGIN_ERROR": "true",
+        # The gateway calls itself there.
+        "PORT": str(port),
+        "PYTHONUNBUFFERED": "1",
+        # 500 requests a minute, which is less than a test sends.
+        "RATE_LIMITING_ENABLED": "false",
+        "SSRF_ALLOW_LOCALHOST": "true",
+        # The gateway's lock files are there; another gateway's are none of its business.
+        "TMPDIR": str(folder / "tmp"),
+        "TOOL_TIMEOUT": str(settings.tool_timeout_s),
+    }
+    if settings.workers > 1:
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(folder / "prometheus")
+    return environment | dict(settings.environment)
+
+
+def _plugins(settings: Settings) -> dict[str, object]:
+    entry = {
+        "name": PLUGIN_NAME,
+        "kind": _KIND,
+        "hooks": ["tool_post_invoke", "resource_post_fetch"],
+        "mode": "sequential",
+        "priority": _PRIORITY,
+        "config": {**settings.plugin, "migration": dict(settings.migration)},
+    }
+    return {"plugins": [entry], "plugin_dirs": []}
+
+
+def _serve(settings: Settings, port: int) -> list[str]:
+    if settings.workers == 1:
+        return ["-m", "uvicorn", _APP, "--host", "127.0.0.1", "--port", str(port)]
+    return [
+        *("-m", "gunicorn", _APP, "--config", str(HERE / "workers.py")),
+        *("--workers", str(settings.workers), "--bind", f"127.0.0.1:{port}"),
+    ]
+
+
+def _make_token() -> list[str]:
+    command = ["-m", "mcpgateway.utils.create_jwt_token", "--admin"]
+    return [*command, "--username", _ADMIN, "--exp", str(_TOKEN_MINUTES)]
+
+
+def _token(maker: Program, file: Path) -> str:
+    """Wait for the token, and put it where nobody else reads it."""
+    maker.finish(_START_S)
+    # Log lines of the gateway's settings are around it.
+    found = _JWT.search(maker.log.read_text(encoding="utf-8"))
+    if found is None:
+        message = f"the gateway's program made no token; its log is {maker.log}"
+        raise StartError(message)
+    maker.log.unlink()
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(found.group(), encoding="utf-8")
+    return found.group()

@@ -1,0 +1,1 @@
+"""What the real gateway does with the migration plugin in it; run by `make test-gateway`."""
