@@ -132,7 +132,6 @@ def test_every_alert_says_what_it_is_and_what_to_do() -> None:
         assert rule["annotations"]["runbook"].startswith("docs/MIGRATION.md#")
 
 
-@pytest.mark.skipif(not MIGRATION_GUIDE.exists(), reason="the guide is not part of this tree")
 def test_every_runbook_is_a_section_of_the_guide() -> None:
     """By the anchors that headings get."""
     headings = re.findall(r"^#+ (.*)$", MIGRATION_GUIDE.read_text(), flags=re.MULTILINE)

@@ -30,7 +30,6 @@ _ALL_NS: Final = 2**62
 BUCKET: Final = "le"
 _BOUNDS: Final = (*(repr(bound / 1e9) for bound in BOUNDS_NS), "+Inf")
 
-_IMPLEMENTATIONS: Final = {Side.REFERENCE: "legacy", Side.CANDIDATE: "rust"}
 _OUTCOMES: Final = ("retry", "no retry", "raised")
 
 #: The values of a metric's labels, in the table's order, and the number they have.
@@ -95,7 +94,7 @@ def _by(counts: Mapping[str, float], always: Iterable[str] = ()) -> Rows:
 def _by_side(counts: Mapping[tuple[Side, str], float]) -> Rows:
     always = [(side, outcome) for side in Side for outcome in _OUTCOMES]
     return {
-        (_IMPLEMENTATIONS[side], outcome): counts.get((side, outcome), 0)
+        (side.implementation, outcome): counts.get((side, outcome), 0)
         for side, outcome in (*always, *counts)
     }
 
@@ -114,8 +113,8 @@ def _latency(figures: Figures) -> Rows:
     for side, latency in figures.latency.items():
         up_to = latency.cumulative((*BOUNDS_NS, _ALL_NS))
         for bound, (before, until) in zip(_BOUNDS, pairwise((0, *up_to)), strict=True):
-            rows[_IMPLEMENTATIONS[side], bound] = until - before
-        rows[(_IMPLEMENTATIONS[side],)] = latency.sum_ns / 1e9
+            rows[side.implementation, bound] = until - before
+        rows[(side.implementation,)] = latency.sum_ns / 1e9
     return rows
 
 
@@ -256,7 +255,7 @@ TABLE: Final = (
         "Chains that an implementation holds; one that is not loaded has no series.",
         ("plugin", "implementation"),
         lambda figures: {
-            (_IMPLEMENTATIONS[side],): number for side, number in figures.live.items()
+            (side.implementation,): number for side, number in figures.live.items()
         },
     ),
     Metric(
