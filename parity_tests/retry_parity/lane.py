@@ -10,14 +10,13 @@ fails names itself.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from cpex.framework import ToolPostInvokeResult
 
 from retry_parity import candidates
-from retry_parity._native import Desk, Setting
+from retry_parity._native import Desk
 from retry_parity.compare import Difference, Kind, Outcome, same_plain
 from retry_parity.evidence import CHAINS, Comparison, Step
 from retry_parity.flag import Implementation
@@ -40,26 +39,26 @@ from retry_parity.observation import (
     returned,
 )
 from retry_parity.plain import snapshot
-from retry_parity.reference import Reference, stored_failures, stores
+from retry_parity.reference import stores
 from retry_parity.refusal import one_line
 from retry_parity.sampling import sample_of
 from retry_parity.settings import MigrationSettings
-from retry_parity.strata import comparable
+from retry_parity.sides import Sides, error_of, raise_again
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cpex.framework import PluginConfig, PluginContext
 
+    from retry_parity._native import Setting
     from retry_parity.migration import Migration
+    from retry_parity.reference import Reference
+    from retry_parity.sides import Loaded
 
 #: What the desk hands over of one side: its answer or exception, whether it raised, nanoseconds.
 Deed: TypeAlias = tuple[object, bool, int]
-#: A hook, whether it takes extensions, and what counts the side's internal errors.
-Loaded: TypeAlias = tuple[Callable[..., object], bool, Callable[[], int] | None]
 
 _NANOSECONDS: Final = 1_000_000
-_HOOK: Final = Hook.TOOL_POST_INVOKE.value
 
 
 class Verdict(IntEnum):
@@ -106,7 +105,6 @@ class Lane:
         #: The candidate's line on a wrong config that the hybrid takes; ``None`` where there is
         #: none, and where no entry of the ledger says that it is the config that is wrong.
         self.refusal: str | None = None
-        self._config = config
         self._settings = settings
         self._migration: Migration = migration_of(config.name)
         self._evidence = self._migration.evidence
@@ -115,11 +113,10 @@ class Lane:
         self._check_payload = check_payload
         self._before: object = None
         self._changes: list[Difference] = []
-        self._loader = load or (lambda inner: candidates.load(settings.candidate, inner))
-        self._hybrid: Any = None
-        self._reference: Reference | Raised | None = None
+        self._sides = Sides(
+            config, load or (lambda inner: candidates.load(settings.candidate, inner))
+        )
         self._judge: Judge | None = None
-        self._candidate: candidates.Candidate | Raised | None = None
         self._loads_are_compared = False
         self._desk = Desk(
             self,
@@ -147,41 +144,27 @@ class Lane:
 
     @property
     def reference(self) -> Reference:
-        """The hybrid, for questions that change nothing.
-
-        Raises:
-            BaseException: What the hybrid raised when it was loaded.
-        """
-        if self._reference is None:
-            self.load_reference()
-        if not isinstance(self._reference, Reference):
-            _raise(cast("Raised", self._reference))
-        return self._reference
+        """The hybrid, for questions that change nothing."""
+        return self._sides.reference
 
     def flag_has_changed(self) -> None:
         """Do what a flip needs besides the switch; called outside of any hook."""
-        if isinstance(self._candidate, candidates.Candidate):
+        if self._sides.candidate is not None:
             # A side that does not decide must not say that it gives up: the other one has said it.
-            self._candidate.set_quiet(self.implementation is not Implementation.RUST)
+            self._sides.candidate.set_quiet(self.implementation is not Implementation.RUST)
 
     def load_reference(self) -> Loaded | None:
         """Load the hybrid; ``None`` where it cannot be."""
-        if self._reference is None:
-            made = attempt(self._make_hybrid)
-            self._reference = made if isinstance(made, Raised) else self._wrap(made)
-            self._compare_loads()
-        return None if self._hybrid is None else (self._hybrid.tool_post_invoke, False, None)
+        loaded = self._sides.load_hybrid()
+        self._compare_loads()
+        return loaded
 
     def load_candidate(self) -> Loaded | None:
         """Load the candidate; ``None`` where it cannot be."""
-        if self._candidate is None:
-            self._candidate = attempt(lambda: self._loader(self._config))
-            self.flag_has_changed()
-            self._compare_loads()
-        if isinstance(self._candidate, Raised):
-            return None
-        loaded = self._candidate
-        return loaded.hook(_HOOK), loaded.takes_extensions, loaded.internal_errors
+        loaded = self._sides.load_candidate()
+        self.flag_has_changed()
+        self._compare_loads()
+        return loaded
 
     def hybrid_stores(self) -> list[tuple[Callable[[], int], Callable[[str, str], int]]]:
         """Give what reads the hybrid's counts."""
@@ -189,16 +172,7 @@ class Lane:
 
     def setting(self, tool: str) -> Setting:
         """Give what is known of a tool's effective config; raises as the hybrid does at a call."""
-        config = self.reference.effective_config(tool)
-        overrides = self.reference.config.get("tool_overrides")
-        return Setting(
-            jitter=config.jitter,
-            text_path=config.check_text_content,
-            overridden=isinstance(overrides, Mapping) and bool(overrides.get(tool)),
-            retryable=comparable(config.retry_on_status),
-            base_ms=config.backoff_base_ms,
-            cap_ms=config.max_backoff_ms,
-        )
+        return self._sides.setting(tool)
 
     def no_retry(self) -> ToolPostInvokeResult:
         """Answer where no side has an answer."""
@@ -292,9 +266,10 @@ class Lane:
     async def resource_post_fetch(self, payload: object, context: PluginContext) -> object:
         """Answer as the side that decides does; both are asked where they are compared."""
         call = Call(Hook.RESOURCE_POST_FETCH)
-        if self.implementation is Implementation.RUST and self._reference is None:
+        if self.implementation is Implementation.RUST and self._sides.hybrid is None:
             return await self._ask_candidate(payload, context)
-        hook = self._hybrid.resource_post_fetch
+        self.load_reference()
+        hook = self._sides.hybrid.resource_post_fetch
         reference = await observe(Side.REFERENCE, hook, payload, context)
         if self.implementation is not Implementation.LEGACY:
             await self._compare_resource(call, reference, payload, context)
@@ -309,10 +284,11 @@ class Lane:
         """
         flag = self.implementation
         if flag is Implementation.LEGACY:
-            return self._policy(self._hybrid, tool_name, ceiling)
+            self.load_reference()
+            return self._policy(self._sides.hybrid, tool_name, ceiling)
         if flag is Implementation.RUST and not self._settings.compare_percent:
-            loaded = self._candidate
-            if isinstance(loaded, candidates.Candidate) and self._migration.guard.trip is None:
+            loaded = self._sides.candidate
+            if loaded is not None and self._migration.guard.trip is None:
                 return self._policy(loaded.plugin, tool_name, ceiling)
         self._compare_policies(tool_name, ceiling)
         return None
@@ -321,34 +297,19 @@ class Lane:
 
     def _load_now(self) -> None:
         """Load what the flag asks for at once, so that a wrong config is refused at load."""
-        flag = self.implementation
-        if flag is not Implementation.RUST:
-            self.load_reference()
-            if isinstance(self._reference, Raised):
-                if flag is not Implementation.LEGACY:
-                    self.load_candidate()
-                _raise(self._reference)
-        if flag is not Implementation.LEGACY:
-            self.load_candidate()
-            if isinstance(self._candidate, Raised) and flag is Implementation.RUST:
-                _raise(self._candidate)
-
-    def _make_hybrid(self) -> object:
-        from retry_legacy import RetryWithBackoffPlugin
-
-        return RetryWithBackoffPlugin(self._config)
-
-    def _wrap(self, hybrid: Any) -> Reference:
-        self._hybrid = hybrid
-        reference = Reference(hybrid, self._config, stored_failures)
-        self._judge = Judge(reference, self._ledger, CHAINS, self._failed)
-        return reference
+        flag, sides = self.implementation, self._sides
+        if flag is not Implementation.RUST and self.load_reference() is None:
+            if flag is not Implementation.LEGACY:
+                self.load_candidate()
+            raise_again(sides.hybrids_refusal)
+        is_missing = flag is not Implementation.LEGACY and self.load_candidate() is None
+        if is_missing and flag is Implementation.RUST:
+            raise_again(sides.candidates_refusal)
 
     @property
     def _judgement(self) -> Judge:
         if self._judge is None:
-            message = "the hybrid is not loaded"
-            raise RuntimeError(message)
+            self._judge = Judge(self.reference, self._ledger, CHAINS, self._failed)
         return self._judge
 
     def _compare_loads(self) -> None:
@@ -357,18 +318,20 @@ class Lane:
         One mistake of the operator is one report: the exception where the hybrid refuses too, else
         one line in the log.
         """
-        reference, candidate = self._reference, self._candidate
-        if reference is None or candidate is None or self._loads_are_compared:
+        sides = self._sides
+        candidate = sides.candidates_refusal or sides.candidate
+        hybrid = sides.hybrids_refusal or sides.hybrid
+        if hybrid is None or candidate is None or self._loads_are_compared:
             return
         self._loads_are_compared = True
-
-        def reload(changed: Mapping[str, object]) -> object | Raised:
-            other = self._config.model_copy(update={"config": dict(changed)})
-            return attempt(lambda: self._loader(other))
-
         with self._guarded(Step.LOAD_CANDIDATE):
+            reference = sides.hybrids_refusal or sides.reference
             comparison = compare_loads(
-                self._config.config, reference, candidate, reload, self._ledger
+                sides.config.config,
+                reference,
+                candidate,
+                lambda changed: sides.load_other(dict(changed)),
+                self._ledger,
             )
             if comparison is None:
                 return
@@ -381,7 +344,7 @@ class Lane:
         if not is_config_error(candidate):
             self._evidence.candidate_error(f"load:{candidate.name}", candidate.error)
             return
-        line = one_line(_error(candidate))
+        line = one_line(error_of(candidate))
         self._evidence.candidate_refusal(f"load:{candidate.name}", line)
         if not comparison.unexplained:
             self.refusal = line
@@ -389,7 +352,7 @@ class Lane:
     def _guarded_ledger(self) -> Ledger:
         loaded = attempt(shipped_ledger)
         if isinstance(loaded, Raised):
-            self._failed(Step.LEDGER, _error(loaded))
+            self._failed(Step.LEDGER, error_of(loaded))
             return Ledger(())
         return loaded
 
@@ -400,8 +363,8 @@ class Lane:
     ) -> None:
         """Compare the answers to a fetched resource. Never raises."""
         with self._guarded(Step.CALL_CANDIDATE, call, reference):
-            loaded = self._candidate
-            if not isinstance(loaded, candidates.Candidate):
+            loaded = self._sides.candidate
+            if loaded is None:
                 reason = "candidate-not-loaded"
                 self._record(Comparison(Outcome.IGNORED, call, reference, reason=reason))
                 return
@@ -419,7 +382,7 @@ class Lane:
 
     async def _ask_candidate(self, payload: object, context: PluginContext) -> object:
         self.load_candidate()
-        loaded = cast("candidates.Candidate", self._candidate)
+        loaded = cast("candidates.Candidate", self._sides.candidate)
         return await loaded.hook(Hook.RESOURCE_POST_FETCH.value)(payload, context)
 
     @staticmethod
@@ -430,10 +393,11 @@ class Lane:
 
     def _compare_policies(self, tool_name: str, ceiling: int) -> None:
         with self._guarded(Step.POLICY):
-            if self._hybrid is None or not isinstance(self._candidate, candidates.Candidate):
+            hybrid, candidate = self._sides.hybrid, self._sides.candidate
+            if hybrid is None or candidate is None:
                 return
-            plugin = self._candidate.plugin
-            ours = attempt(lambda: self._policy(self._hybrid, tool_name, ceiling))
+            plugin = candidate.plugin
+            ours = attempt(lambda: self._policy(hybrid, tool_name, ceiling))
             theirs = attempt(lambda: self._policy(plugin, tool_name, ceiling))
             comparison = self._judgement.policy(tool_name, ceiling, ours, theirs)
             if comparison is not None:
@@ -461,9 +425,9 @@ class Lane:
             self._migration.guard.note(name)
 
     def _cause(self, internal_errors: int) -> str | None:
-        if not internal_errors or not isinstance(self._candidate, candidates.Candidate):
+        if not internal_errors or self._sides.candidate is None:
             return None
-        return self._candidate.last_internal_error()
+        return self._sides.candidate.last_internal_error()
 
     def _count_candidate_errors(self, candidate: Observation) -> None:
         if isinstance(candidate.outcome, Raised):
@@ -541,17 +505,5 @@ def _call(payload: object, context: PluginContext, extensions: object) -> Call:
 
 def _answer(observation: Observation) -> object:
     if isinstance(observation.outcome, Raised):
-        _raise(observation.outcome)
+        raise_again(observation.outcome)
     return observation.outcome.value
-
-
-def _raise(raised: Raised) -> NoReturn:
-    raise _error(raised)
-
-
-def _error(raised: Raised) -> BaseException:
-    """Give the very exception, which an observation of this process always has."""
-    if raised.error is None:
-        message = f"{raised.name} was observed in another process"
-        raise TypeError(message)
-    return raised.error

@@ -319,3 +319,48 @@ def test_a_killed_worker_loses_the_last_second_and_corrupts_nothing(tmp_path: Pa
     assert whole[-1]["matches"] > 0
     # One second, and what a busy machine adds.
     assert killed_at - whole[-1]["at"] < 5
+
+
+FLOOD = """
+from types import SimpleNamespace
+from cpex.framework import PluginConfig
+from retry_parity import MigrationPlugin, _native
+
+def resident_mib():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096 / 2**20
+
+# The core alone, so that only its own store grows beside the harness's table.
+from retry_with_backoff import _core
+_core.set_max_chains(1000)
+section = {"implementation": "rust"}
+config = {"jitter": False, "max_retries": 9, "migration": section}
+plugin = MigrationPlugin(PluginConfig(name="retry", kind="x", config=config))
+result = {"isError": True, "content": [{"type": "text", "text": "boom"}]}
+
+def fail(number):
+    payload = SimpleNamespace(name="tool", result=result)
+    context = SimpleNamespace(global_context=SimpleNamespace(request_id=f"r{number}"))
+    try:
+        plugin.tool_post_invoke(payload, context).send(None)
+    except StopIteration as end:
+        assert end.value.retry_delay_ms > 0
+
+for number in range(500):
+    fail(number)
+before = resident_mib()
+for number in range(150_000):
+    fail(number)
+print(_native.open_chains(), _native.evicted_chains(), resident_mib() - before)
+"""
+
+
+def test_a_flood_of_failing_requests_takes_little_memory() -> None:
+    """150,000 distinct requests, all failing: the oldest are forgotten, and counted."""
+    done = subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-c", FLOOD], capture_output=True, check=True
+    )
+    live, evicted, grown_mib = done.stdout.split()
+    assert int(live) == 32_768
+    assert int(evicted) == 150_000 - 32_768
+    assert float(grown_mib) < 16

@@ -25,7 +25,7 @@ from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvid
 from openfeature.schemas.protobuf.flagd.evaluation.v2 import evaluation_pb2, evaluation_pb2_grpc
 from openfeature.schemas.protobuf.flagd.sync.v1 import sync_pb2, sync_pb2_grpc
 
-from retry_parity import flag_service
+from retry_parity import flag_provider, flag_service
 from retry_parity.figures import ServiceState
 from retry_parity.flag import Implementation
 from retry_parity.flag_service import NOTHING_TOLD, FlagFollower, Told, missing_extra
@@ -551,7 +551,7 @@ def test_nothing_is_left_of_fifty_followers(tmp_path: Path) -> None:
     from openfeature._event_support import _client_handlers
     from openfeature.provider._registry import provider_registry
 
-    client = flag_service._client_of("retry-parity/fifty")  # noqa: SLF001 - whose handlers they are
+    client = flag_provider._client_of("retry-parity/fifty")  # noqa: SLF001 - whose handlers they are
     path = tmp_path / "flags.json"
     path.write_text(json.dumps(flags()))
     clients = len(_client_handlers)
@@ -858,7 +858,7 @@ def test_an_event_that_is_lost_costs_a_second(
     remote: Followed, flagd: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against a stand-in. Without any event the follower reads all the same, once a second."""
-    monkeypatch.setattr(flag_service._Service, "_listen", lambda _self, *, again: None)  # noqa: ARG005, SLF001 - events are what is lost
+    monkeypatch.setattr(flag_provider.Service, "_listen", lambda _self, *, again: None)  # noqa: ARG005 - events are what is lost
     flagd.come()
     remote.follower.start()
     remote.listener.wait_for("shadow")

@@ -254,9 +254,7 @@ TABLE: Final = (
         Kind.GAUGE,
         "Chains that an implementation holds; one that is not loaded has no series.",
         ("plugin", "implementation"),
-        lambda figures: {
-            (side.implementation,): number for side, number in figures.live.items()
-        },
+        lambda figures: {(side.implementation,): number for side, number in figures.live.items()},
     ),
     Metric(
         "retry_migration_evictions_total",

@@ -161,6 +161,8 @@ pub(crate) fn note(identity: Identity, change: &Change) {
             chain.steps.clear();
             chain.is_whole = false;
         } else if chain.steps.len() < MOST_STEPS && open.steps < MOST_STEPS_IN_ALL {
+            // Most chains have one or two calls, and there may be many chains.
+            chain.steps.reserve_exact(1);
             chain.steps.push(change.step);
         } else {
             chain.forgotten_steps = chain.forgotten_steps.saturating_add(1);

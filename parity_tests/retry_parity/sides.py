@@ -1,0 +1,124 @@
+"""The hybrid and the candidate under one config, each loaded when it is asked for.
+
+Under ``legacy`` the core is not imported, under ``rust`` the hybrid is not: a flip loads what it
+needs at the next call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+from retry_parity._native import Setting
+from retry_parity.observation import Hook, Raised, attempt
+from retry_parity.reference import Reference, stored_failures
+from retry_parity.strata import comparable
+
+if TYPE_CHECKING:
+    from cpex.framework import PluginConfig
+
+    from retry_parity import candidates
+
+#: A tool hook, whether it takes extensions, and what counts the side's internal errors.
+Loaded: TypeAlias = tuple[Callable[..., object], bool, Callable[[], int] | None]
+
+
+class Sides:
+    """Both implementations of one plugin object.
+
+    Attributes:
+        config: The plugin config without ``migration:``.
+        hybrid: The hybrid plugin; ``None`` while it is not loaded, and where it cannot be.
+        candidate: The candidate, likewise.
+        hybrids_refusal: What the hybrid raised when it was loaded.
+        candidates_refusal: What the candidate raised.
+    """
+
+    def __init__(
+        self, config: PluginConfig, load: Callable[[PluginConfig], candidates.Candidate]
+    ) -> None:
+        """Load nothing yet; ``load`` makes a candidate of a config."""
+        self.config = config
+        self.hybrid: Any = None
+        self.candidate: candidates.Candidate | None = None
+        self.hybrids_refusal: Raised | None = None
+        self.candidates_refusal: Raised | None = None
+        self._load = load
+        self._reference: Reference | None = None
+
+    @property
+    def reference(self) -> Reference:
+        """The hybrid, for questions that change nothing.
+
+        Raises:
+            BaseException: What the hybrid raised when it was loaded.
+        """
+        self.load_hybrid()
+        if self._reference is None:
+            raise_again(self.hybrids_refusal)
+        return self._reference
+
+    def load_hybrid(self) -> Loaded | None:
+        """Load the hybrid, once; ``None`` where it cannot be."""
+        if self.hybrid is None and self.hybrids_refusal is None:
+            made = attempt(self._make_hybrid)
+            if isinstance(made, Raised):
+                self.hybrids_refusal = made
+            else:
+                self.hybrid = made
+                self._reference = Reference(made, self.config, stored_failures)
+        return None if self.hybrid is None else (self.hybrid.tool_post_invoke, False, None)
+
+    def load_candidate(self) -> Loaded | None:
+        """Load the candidate, once; ``None`` where it cannot be."""
+        if self.candidate is None and self.candidates_refusal is None:
+            made = self.load_other(self.config.config)
+            if isinstance(made, Raised):
+                self.candidates_refusal = made
+            else:
+                self.candidate = made
+        loaded = self.candidate
+        if loaded is None:
+            return None
+        hook = loaded.hook(Hook.TOOL_POST_INVOKE.value)
+        return hook, loaded.takes_extensions, loaded.internal_errors
+
+    def load_other(self, config: object) -> candidates.Candidate | Raised:
+        """Load a candidate of another config, or give what it raised."""
+        return attempt(lambda: self._load(self.config.model_copy(update={"config": config})))
+
+    def setting(self, tool: str) -> Setting:
+        """Give what is known of a tool's effective config; raises as the hybrid does at a call."""
+        config = self.reference.effective_config(tool)
+        overrides = self.reference.config.get("tool_overrides")
+        return Setting(
+            jitter=config.jitter,
+            text_path=config.check_text_content,
+            overridden=isinstance(overrides, Mapping) and bool(overrides.get(tool)),
+            retryable=comparable(config.retry_on_status),
+            base_ms=config.backoff_base_ms,
+            cap_ms=config.max_backoff_ms,
+        )
+
+    def _make_hybrid(self) -> Any:
+        from retry_legacy import RetryWithBackoffPlugin
+
+        return RetryWithBackoffPlugin(self.config)
+
+
+def raise_again(raised: Raised | None) -> NoReturn:
+    """Raise the very exception that was observed.
+
+    Raises:
+        BaseException: That one.
+        TypeError: There is none in this process.
+    """
+    raise error_of(raised)
+
+
+def error_of(raised: Raised | None) -> BaseException:
+    """Give the very exception, which an observation of this process always has."""
+    if raised is None or raised.error is None:
+        message = "no exception of this process was observed"
+        return TypeError(message)
+    return raised.error
