@@ -155,13 +155,13 @@ class Evidence:
         self._sampled: Counter[str] = Counter()
         self._samples: deque[Mapping[str, object]] = deque()
 
-    def clear(self) -> None:
-        """Start at zero again."""
-        with self._lock:
-            self._begin()
-            self.book.clear()
-            for latency in self.latency.values():
-                latency.clear()
+    def begin_anew(self) -> None:
+        """Start at zero again, in a child of a fork."""
+        self._lock = threading.Lock()
+        self._begin()
+        self.book.clear()
+        for latency in self.latency.values():
+            latency.clear()
 
     def record(self, comparison: Comparison, *, quiet: bool = False) -> None:
         """Count a comparison; log each new signature once, unless it was reported already."""
@@ -182,13 +182,13 @@ class Evidence:
             first = _count(self._divergent, comparison.signature)
         if first and not quiet:
             _log.warning(
-                "%s: the candidate decides differently: %s (%s, tool %r, request id %r); "
+                "%s: the candidate decides differently: %s (%s, tool %r, request %s); "
                 "counted from now on",
                 self.name,
                 comparison.signature,
                 comparison.call.hook.value,
                 comparison.call.tool,
-                comparison.call.request_id,
+                hashed(comparison.call.request_id),
             )
 
     def candidate_error(self, name: str, error: BaseException | None = None) -> None:
@@ -304,8 +304,7 @@ class Evidence:
     def drop(self, reason: str, count: int = 1) -> None:
         """Count evidence that could not be kept; log each new reason once."""
         with self._lock:
-            first = _count(self._dropped, reason)
-            self._dropped[reason] += count - 1
+            first = _count(self._dropped, reason, count)
         if first:
             _log.warning(
                 "%s: evidence cannot be kept: %s; counting goes on, answers are not affected",
@@ -362,9 +361,25 @@ def _by_side(counts: Sequence[Sequence[int]]) -> dict[tuple[Side, str], int]:
     }
 
 
-def _count(counter: Counter[str], name: str) -> bool:
+def hashed(request_id: object) -> str | None:
+    """Give the salted hash by which a request is known in samples and log lines.
+
+    A client may choose the id, and put anything in it.
+    """
+    return _native.salted_hash(request_id) if isinstance(request_id, str) else None
+
+
+def begin_anew() -> None:
+    """Count from zero in a child of a fork, with locks that nobody holds."""
+    global _by_plugin_lock  # noqa: PLW0603 - one per process
+    _by_plugin_lock = threading.Lock()
+    for evidence in _by_plugin.values():
+        evidence.begin_anew()
+
+
+def _count(counter: Counter[str], name: str, count: int = 1) -> bool:
     """Count a name; say whether it is new. Beyond the limit, new names count together."""
     if name not in counter and len(counter) >= _MOST_NAMES:
         name = _OTHER
-    counter[name] += 1
-    return counter[name] == 1
+    counter[name] += count
+    return counter[name] == count

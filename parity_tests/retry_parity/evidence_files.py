@@ -22,6 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from retry_parity.guard import file_name
 from retry_parity.ledger import shipped_text
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class EvidenceFiles:
         host = quote(platform.node(), safe="")
         run = f"{host}-{os.getpid()}-{int(started * 1000)}-{secrets.token_hex(3)}"
         #: The worker's folder.
-        self.folder: Path = settings.directory / quote(migration.name, safe="") / run
+        self.folder: Path = settings.directory / file_name(migration.name) / run
         self._about = {
             "kind": "run",
             "format": FORMAT,
@@ -85,11 +86,11 @@ class EvidenceFiles:
     def write(self, migration: Migration) -> None:
         """Append what is new."""
         evidence = migration.evidence
-        samples = evidence.take_samples()
-        try:
-            self._write_samples(samples, migration)
-        except OSError as error:
-            evidence.drop(_reason(error), len(samples))
+        if samples := evidence.take_samples():
+            try:
+                self._write_samples(samples, migration)
+            except OSError as error:
+                evidence.drop(_reason(error), len(samples))
         try:
             self._write_counts(migration.figures())
             evidence.bytes_on_disk = self._size()
@@ -157,7 +158,11 @@ def told_figures(figures: Figures) -> dict[str, object]:
             "service": figures.service.value,
             "rejected": figures.rejected_flags,
         },
-        "guard": {"tripped": figures.guard_tripped, "trips": figures.guard_trips},
+        "guard": {
+            "tripped": figures.guard_tripped,
+            "trips": figures.guard_trips,
+            "trouble": figures.guard_trouble,
+        },
         "decisions": by_side(figures.decisions),
         "outcomes": by_side(figures.outcomes),
         "fallbacks": figures.fallbacks,
@@ -180,8 +185,12 @@ def told_figures(figures: Figures) -> dict[str, object]:
 
 def config_hash(config: object) -> str:
     """Give the SHA-256 of a plugin config, by which runs of one config are known."""
-    text = json.dumps(config, sort_keys=True, default=repr)
-    return hashlib.sha256(text.encode()).hexdigest()
+    try:
+        text = json.dumps(config, sort_keys=True, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        # Keys of several types, or a container in itself: equal texts still mean equal configs.
+        text = repr(config)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def _ledger_hash() -> str:

@@ -36,6 +36,7 @@ class Figures:
         rejected_flags: Values of the service that were not taken.
         guard_tripped: Whether the guard holds the decision at the hybrid.
         guard_trips: How often it tripped in this process.
+        guard_trouble: Name of what tripped it, while it is tripped; else empty.
         decisions: Answers that callers got, by the side that decided and the outcome (``retry``,
             ``no retry``, ``raised``).
         outcomes: What each side did, whether it decided or not, by side and outcome.
@@ -78,3 +79,4 @@ class Figures:
     strata: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     evidence_dropped: Mapping[str, int] = field(default_factory=dict)
     evidence_bytes: int = 0
+    guard_trouble: str = ""

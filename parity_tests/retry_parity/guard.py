@@ -41,11 +41,13 @@ class Trip:
         why: One line for a person.
         since: When, ISO 8601 in UTC.
         worker: Process id of the worker that saw it.
+        trouble: Name of the last piece of trouble: a signature, or an error of the candidate.
     """
 
     why: str
     since: str
     worker: int
+    trouble: str = ""
 
 
 class Guard:
@@ -68,7 +70,7 @@ class Guard:
         self._settings = GuardSettings()
         self._times: deque[float] = deque(maxlen=1)
         self._trip: Trip | None = None
-        self._is_stored = False
+        self._stored_in: Path | None = None
         #: How often it tripped in this process.
         self.trips = 0
         #: Called when it trips, after the switch is set.
@@ -103,7 +105,8 @@ class Guard:
                 f"{len(self._times)} unexplained divergences or errors of the candidate within "
                 f"{settings.window_s:g} s, {settings.limit} are borne; the last one: {trouble}"
             )
-            trip = Trip(why, datetime.now(UTC).isoformat(timespec="seconds"), os.getpid())
+            since = datetime.now(UTC).isoformat(timespec="seconds")
+            trip = Trip(why, since, os.getpid(), trouble)
             self._set(trip)
         _log.error(
             "%s: the guard has tripped, the hybrid decides all new chains until the guard is "
@@ -119,7 +122,7 @@ class Guard:
             if self._trip is None:
                 return
             self._trip = None
-            self._is_stored = False
+            self._stored_in = None
             self._times.clear()
             self._switch.tripped = False
         _log.warning("%s: the guard has been reset, the flag decides again", self._name)
@@ -128,7 +131,8 @@ class Guard:
         """Bring the state and its file together; called about once a second.
 
         Args:
-            path: The file. It is written by whoever trips, and removed by who resets.
+            path: The file. It is written by whoever trips, and removed by who resets. A folder
+                that is gone as a whole, or another one, is no reset: the state is written again.
 
         Raises:
             OSError: The file can be neither read nor written.
@@ -138,19 +142,26 @@ class Guard:
         if trip is None and stored is not None:
             with self._lock:
                 self._set(stored)
-                self._is_stored = True
+                self._stored_in = path
             _log.error(
                 "%s: the guard is tripped since %s, the hybrid decides all new chains: %s",
                 self._name,
                 stored.since,
                 stored.why,
             )
-        elif trip is not None and not self._is_stored:
-            if stored is None:
-                _write_trip(path, trip)
-            self._is_stored = True
         elif trip is not None and stored is None:
-            self.reset()
+            if self._stored_in == path and path.parent.is_dir():
+                self.reset()
+            else:
+                _write_trip(path, trip)
+                self._stored_in = path
+        elif trip is not None:
+            self._stored_in = path
+
+    def begin_anew(self) -> None:
+        """Do in a child of a fork what it needs: a lock of its own, and no trips of its parent."""
+        self._lock = threading.Lock()
+        self.trips = 0
 
     def _set(self, trip: Trip) -> None:
         self._switch.tripped = True
@@ -160,7 +171,12 @@ class Guard:
 
 def guard_file(directory: Path, name: str) -> Path:
     """Give the file that holds the state of a plugin's guard."""
-    return directory / f"{quote(name, safe='')}{_SUFFIX}"
+    return directory / f"{file_name(name)}{_SUFFIX}"
+
+
+def file_name(name: str) -> str:
+    """Give a name that any file may have; `unquote` gives the plugin's again."""
+    return quote(name, safe="").replace(".", "%2E")
 
 
 def tripped_guards(directory: Path) -> dict[str, Trip]:
@@ -183,18 +199,25 @@ def read_trip(path: Path) -> Trip | None:
         OSError: It is there, or may be, and cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        raw = path.read_bytes()
     except FileNotFoundError:
         return None
     try:
-        told = json.loads(text)
-        return Trip(str(told["why"]), str(told["since"]), int(told["worker"]))
-    except (ValueError, KeyError, TypeError):
+        told = json.loads(raw)
+        return Trip(
+            str(told["why"]), str(told["since"]), int(told["worker"]), str(told.get("trouble", ""))
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Trip(_UNREADABLE, "an unknown time", 0)
 
 
 def _write_trip(path: Path, trip: Trip) -> None:
-    told = {"why": trip.why, "since": trip.since, "worker": trip.worker}
+    told = {
+        "why": trip.why,
+        "since": trip.since,
+        "worker": trip.worker,
+        "trouble": trip.trouble,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.with_suffix(f".{os.getpid()}.part")
     whole.write_text(json.dumps(told) + "\n", encoding="utf-8")

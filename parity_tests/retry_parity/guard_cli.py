@@ -46,7 +46,8 @@ def guard_command(options: argparse.Namespace) -> bool:
                 )
                 raise OutputError(message)
             guard_file(options.folder, options.reset).unlink(missing_ok=True)
-            say.print(f"{options.reset}: reset; the flag decides again", highlight=False)
+            line = f"{options.reset}: reset; the flag decides again"
+            say.print(line, highlight=False, markup=False, soft_wrap=True)
             return True
     except OSError as error:
         message = f"{options.folder}: {(error.strerror or 'cannot be read').lower()}"
@@ -59,5 +60,6 @@ def guard_command(options: argparse.Namespace) -> bool:
             soft_wrap=True,
         )
     if not tripped:
-        say.print(f"no guard has tripped in {options.folder}", highlight=False, soft_wrap=True)
+        line = f"no guard has tripped in {options.folder}"
+        say.print(line, highlight=False, markup=False, soft_wrap=True)
     return not tripped

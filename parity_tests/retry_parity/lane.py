@@ -13,7 +13,7 @@ import contextlib
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from cpex.framework import ToolPostInvokeResult
+from cpex.framework import ResourcePostFetchResult, ToolPostInvokeResult
 
 from retry_parity import candidates
 from retry_parity._native import Desk
@@ -26,7 +26,6 @@ from retry_parity.load_predicates import is_config_error
 from retry_parity.loading import compare_loads
 from retry_parity.migration import migration_of, number_of
 from retry_parity.observation import (
-    PASS_THROUGH,
     Call,
     Hook,
     Observation,
@@ -34,6 +33,7 @@ from retry_parity.observation import (
     Returned,
     Side,
     attempt,
+    ends,
     observe,
     raised_by,
     returned,
@@ -130,7 +130,7 @@ class Lane:
             time_limit_ns=int(settings.time_limit_ms * _NANOSECONDS),
             judge_all=observer is not None or check_payload,
         )
-        self._load_now()
+        self._load_now(flag)
         self._migration.admit(self)
         #: The hook: takes payload, context and extensions, gives the answer.
         self.decide: Callable[[object, object, object], Any] = self._desk.decide
@@ -149,6 +149,10 @@ class Lane:
 
     def flag_has_changed(self) -> None:
         """Do what a flip needs besides the switch; called outside of any hook."""
+        self._load_for(self.implementation)
+        self._set_quiet()
+
+    def _set_quiet(self) -> None:
         if self._sides.candidate is not None:
             # A side that does not decide must not say that it gives up: the other one has said it.
             self._sides.candidate.set_quiet(self.implementation is not Implementation.RUST)
@@ -162,7 +166,7 @@ class Lane:
     def load_candidate(self) -> Loaded | None:
         """Load the candidate; ``None`` where it cannot be."""
         loaded = self._sides.load_candidate()
-        self.flag_has_changed()
+        self._set_quiet()
         self._compare_loads()
         return loaded
 
@@ -216,22 +220,26 @@ class Lane:
             comparison = self._judgement.decision(call, reference, candidate, changes)
             step = Step.RECORD
             return self._conclude(comparison, payload, context)
-        except PASS_THROUGH:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
+        except BaseException as error:
+            if ends(error):
+                raise
             self._failed(step, error, call, reference)
+            # Nobody knows what the candidate's answer is worth.
+            self._trouble(f"harness-error:{step.value}")
             return Verdict.NOT_COMPARED
 
-    def candidate_failed(self, error: BaseException | None) -> None:
+    def candidate_failed(self, kind: str, error: BaseException | None) -> None:
         """Count a failure of a candidate that decided alone.
 
         Args:
-            error: What it raised; ``None`` where it turned an error into an answer.
+            kind: ``raised``, ``internal`` (it turned an error into an answer), ``nonsense`` (its
+                answer is none) or ``slow``.
+            error: What it raised.
 
         Raises:
             BaseException: The error itself, where it ends the process or the task.
         """
-        name = "internal" if error is None else f"raised:{raised_by(Side.CANDIDATE, error).name}"
+        name = kind if error is None else f"{kind}:{raised_by(Side.CANDIDATE, error).name}"
         self._evidence.candidate_error(name, error)
         self._trouble(name)
 
@@ -265,39 +273,49 @@ class Lane:
 
     async def resource_post_fetch(self, payload: object, context: PluginContext) -> object:
         """Answer as the side that decides does; both are asked where they are compared."""
-        call = Call(Hook.RESOURCE_POST_FETCH)
-        if self.implementation is Implementation.RUST and self._sides.hybrid is None:
-            return await self._ask_candidate(payload, context)
-        self.load_reference()
-        hook = self._sides.hybrid.resource_post_fetch
-        reference = await observe(Side.REFERENCE, hook, payload, context)
-        if self.implementation is not Implementation.LEGACY:
-            await self._compare_resource(call, reference, payload, context)
-        if self.implementation is Implementation.RUST:
-            return await self._ask_candidate(payload, context)
-        return _answer(reference)
+        call, decider = Call(Hook.RESOURCE_POST_FETCH), self._decider()
+        compares = self.implementation in {Implementation.SHADOW, Implementation.CANARY}
+        reference: Observation | None = None
+        candidate: Observation | None = None
+        if (compares or decider is Side.REFERENCE) and self.load_reference() is not None:
+            hook = self._sides.hybrid.resource_post_fetch
+            reference = await observe(Side.REFERENCE, hook, payload, context)
+        if compares or decider is Side.CANDIDATE or reference is None:
+            candidate = await self._ask_candidate(call, payload, context)
+        if compares:
+            self._compare_resource(call, reference, candidate, payload, context)
+        theirs = None if candidate is None else candidate.outcome
+        if isinstance(theirs, Returned) and (decider is Side.CANDIDATE or reference is None):
+            return theirs.value
+        return ResourcePostFetchResult() if reference is None else _answer(reference)
 
     def to_rust_native_policy(self, tool_name: str, ceiling: int) -> dict[str, object] | None:
         """Give the policy of the side that decides alone; compare them where both run.
 
         See `MigrationPlugin`.
         """
-        flag = self.implementation
+        flag, sides = self.implementation, self._sides
+        alone: candidates.DecidingPlugin | None = None
         if flag is Implementation.LEGACY:
-            self.load_reference()
-            return self._policy(self._sides.hybrid, tool_name, ceiling)
-        if flag is Implementation.RUST and not self._settings.compare_percent:
-            loaded = self._sides.candidate
-            if loaded is not None and self._migration.guard.trip is None:
-                return self._policy(loaded.plugin, tool_name, ceiling)
+            alone = sides.hybrid if self.load_reference() is not None else None
+        elif self._decider() is Side.CANDIDATE and not self._settings.compare_percent:
+            alone = sides.candidate.plugin if sides.candidate is not None else None
+        if alone is not None:
+            return alone.to_rust_native_policy(tool_name, ceiling)
         self._compare_policies(tool_name, ceiling)
         return None
 
+    def _decider(self) -> Side:
+        """Say who decides what belongs to no chain."""
+        if self.implementation is not Implementation.RUST or self._migration.guard.trip is not None:
+            return Side.REFERENCE
+        return Side.REFERENCE if self.load_candidate() is None else Side.CANDIDATE
+
     # --- loading ---------------------------------------------------------------------------------
 
-    def _load_now(self) -> None:
-        """Load what the flag asks for at once, so that a wrong config is refused at load."""
-        flag, sides = self.implementation, self._sides
+    def _load_now(self, flag: Implementation) -> None:
+        """Load what the object's own flag asks for, so that a wrong config is refused at load."""
+        sides = self._sides
         if flag is not Implementation.RUST and self.load_reference() is None:
             if flag is not Implementation.LEGACY:
                 self.load_candidate()
@@ -305,6 +323,16 @@ class Lane:
         is_missing = flag is not Implementation.LEGACY and self.load_candidate() is None
         if is_missing and flag is Implementation.RUST:
             raise_again(sides.candidates_refusal)
+        # What a service asks for besides may fail to load: the other side decides then.
+        self._load_for(self.implementation)
+
+    def _load_for(self, flag: Implementation) -> None:
+        """Load what a value of the flag needs. Never raises."""
+        with self._guarded(Step.LOAD_CANDIDATE):
+            if flag is not Implementation.LEGACY:
+                self.load_candidate()
+            if flag is not Implementation.RUST or self._settings.compare_percent:
+                self.load_reference()
 
     @property
     def _judgement(self) -> Judge:
@@ -358,38 +386,43 @@ class Lane:
 
     # --- comparing -------------------------------------------------------------------------------
 
-    async def _compare_resource(
-        self, call: Call, reference: Observation, payload: object, context: PluginContext
+    async def _ask_candidate(
+        self, call: Call, payload: object, context: PluginContext
+    ) -> Observation | None:
+        """Ask the candidate about a fetched resource; ``None`` where it is not loaded."""
+        self.load_candidate()
+        loaded = self._sides.candidate
+        if loaded is None:
+            return None
+        candidate = await observe(
+            Side.CANDIDATE,
+            loaded.hook(call.hook.value),
+            payload,
+            context,
+            internal_errors=loaded.internal_errors,
+            last_internal_error=loaded.last_internal_error,
+        )
+        with self._guarded(Step.RECORD):
+            self._count_candidate_errors(candidate)
+        return candidate
+
+    def _compare_resource(
+        self,
+        call: Call,
+        reference: Observation | None,
+        candidate: Observation | None,
+        payload: object,
+        context: PluginContext,
     ) -> None:
-        """Compare the answers to a fetched resource. Never raises."""
-        with self._guarded(Step.CALL_CANDIDATE, call, reference):
-            loaded = self._sides.candidate
-            if loaded is None:
-                reason = "candidate-not-loaded"
+        """Compare the answers to a fetched resource."""
+        with self._guarded(Step.COMPARE, call, reference):
+            if reference is None or candidate is None:
+                missing = "candidate" if candidate is None else "hybrid"
+                reason = f"{missing}-not-loaded"
                 self._record(Comparison(Outcome.IGNORED, call, reference, reason=reason))
                 return
-            candidate = await observe(
-                Side.CANDIDATE,
-                loaded.hook(call.hook.value),
-                payload,
-                context,
-                internal_errors=loaded.internal_errors,
-                last_internal_error=loaded.last_internal_error,
-            )
-            self._count_candidate_errors(candidate)
             comparison = self._judgement.decision(call, reference, candidate, ())
             self._conclude(comparison, payload, context)
-
-    async def _ask_candidate(self, payload: object, context: PluginContext) -> object:
-        self.load_candidate()
-        loaded = cast("candidates.Candidate", self._sides.candidate)
-        return await loaded.hook(Hook.RESOURCE_POST_FETCH.value)(payload, context)
-
-    @staticmethod
-    def _policy(
-        plugin: candidates.DecidingPlugin, tool_name: str, ceiling: int
-    ) -> dict[str, object] | None:
-        return plugin.to_rust_native_policy(tool_name, ceiling)
 
     def _compare_policies(self, tool_name: str, ceiling: int) -> None:
         with self._guarded(Step.POLICY):
@@ -397,8 +430,8 @@ class Lane:
             if hybrid is None or candidate is None:
                 return
             plugin = candidate.plugin
-            ours = attempt(lambda: self._policy(hybrid, tool_name, ceiling))
-            theirs = attempt(lambda: self._policy(plugin, tool_name, ceiling))
+            ours = attempt(lambda: hybrid.to_rust_native_policy(tool_name, ceiling))
+            theirs = attempt(lambda: plugin.to_rust_native_policy(tool_name, ceiling))
             comparison = self._judgement.policy(tool_name, ceiling, ours, theirs)
             if comparison is not None:
                 self._record(comparison)
@@ -406,13 +439,15 @@ class Lane:
     def _conclude(self, comparison: Comparison, payload: object, context: PluginContext) -> Verdict:
         """Count a comparison, note trouble, and take a sample of what is new."""
         self._record(comparison)
+        is_slow = comparison.candidate is not None and self._is_slow(comparison.candidate)
+        if comparison.unexplained or is_slow:
+            self._trouble(comparison.signature or "slow")
         if comparison.outcome is Outcome.MATCH:
             return Verdict.MATCH
         if comparison.outcome is Outcome.IGNORED:
             return Verdict.NOT_COMPARED
         if not comparison.unexplained:
             return Verdict.ACCEPTED
-        self._trouble(comparison.signature)
         with self._guarded(Step.RECORD):
             if self._evidence.wants_sample(comparison.signature):
                 capture = self._settings.evidence.capture
@@ -436,9 +471,11 @@ class Lane:
             )
         if candidate.internal_errors:
             self._evidence.candidate_error("internal")
-        if candidate.duration_ns > self._settings.time_limit_ms * _NANOSECONDS:
+        if self._is_slow(candidate):
             self._evidence.candidate_error("slow")
-            self._trouble("slow")
+
+    def _is_slow(self, candidate: Observation) -> bool:
+        return candidate.duration_ns > self._settings.time_limit_ms * _NANOSECONDS
 
     def _take_changes(self, result: object) -> Sequence[Difference]:
         self._check_untouched(result, Side.CANDIDATE)
@@ -462,9 +499,9 @@ class Lane:
         """Let nothing out of a step but what ends the process or the task."""
         try:
             yield
-        except PASS_THROUGH:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the harness never reaches the caller
+        except BaseException as error:
+            if ends(error):
+                raise
             self._failed(step, error, call, reference)
 
     def _failed(

@@ -12,7 +12,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from retry_parity import _native
+from retry_parity import _native, evidence
 from retry_parity._native import Switch
 from retry_parity.evidence import evidence_of, reset
 from retry_parity.figures import Figures, ServiceState
@@ -103,9 +103,14 @@ class Migration:
                 self.flag.source,
             )
 
+    def begin_anew(self) -> None:
+        """Do in a child of a fork what it needs."""
+        self._lock = threading.Lock()
+        self.guard.begin_anew()
+
     def figures(self) -> Figures:
         """Give all figures of this process."""
-        told, flag = self._told, self.flag
+        told, flag, trip = self._told, self.flag, self.guard.trip
         counts, book = self.evidence.counts(), self.evidence.book
         return Figures(
             implementation=flag.implementation,
@@ -113,8 +118,9 @@ class Migration:
             canary_percent=self.canary_percent,
             service=self._service_state(),
             rejected_flags=0 if told is None else told.rejected,
-            guard_tripped=self.guard.trip is not None,
+            guard_tripped=trip is not None,
             guard_trips=self.guard.trips,
+            guard_trouble="" if trip is None else trip.trouble or "unknown",
             decisions=self.evidence.decisions(),
             outcomes=self.evidence.outcomes(),
             fallbacks=book.fallbacks,
@@ -166,9 +172,15 @@ def forget(plugin_name: str) -> None:
 
 
 def _begin_anew() -> None:
-    """Count from zero in a child of a fork: what its parent counted is the parent's to report."""
-    for migration in migrations().values():
-        migration.evidence.clear()
+    """Count from zero in a child of a fork: what its parent counted is the parent's to report.
+
+    Another thread of the parent may have held a lock, and is not there to release it.
+    """
+    global _by_name_lock  # noqa: PLW0603 - one per process
+    _by_name_lock = threading.Lock()
+    evidence.begin_anew()
+    for migration in _by_name.values():
+        migration.begin_anew()
     _native.forget_chains()
 
 

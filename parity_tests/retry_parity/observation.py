@@ -33,6 +33,9 @@ _OTHER_FIELDS: Final = (
 #: Fields of newer frameworks that are neutral when they are empty.
 _COLLECTIONS: Final = ("denial_metadata", "background_tasks", "executions")
 
+#: Characters of a class's name that are kept; longer ones are nobody's.
+_LONGEST_NAME: Final = 120
+
 Given = TypeVar("Given")
 
 
@@ -152,7 +155,7 @@ def raised(error: BaseException) -> Raised:
         }
     except Exception:  # noqa: BLE001 - an exception's own code may fail as any other
         message, attributes = "(its message cannot be read)", {}
-    lineage = tuple(each.__name__ for each in type(error).__mro__[:-1])
+    lineage = tuple(each.__name__[:_LONGEST_NAME] for each in type(error).__mro__[:-1])
     return Raised(lineage, message, attributes, error)
 
 
@@ -246,11 +249,17 @@ def _passes_through(side: Side, error: BaseException) -> bool:
     A candidate that raises SystemExit, or a cancellation that nobody asked for, has failed: the
     reference has answered already, and the caller gets that answer.
     """
-    if not isinstance(error, PASS_THROUGH) or side is Side.REFERENCE:
-        return isinstance(error, PASS_THROUGH)
+    return isinstance(error, PASS_THROUGH) if side is Side.REFERENCE else ends(error)
+
+
+def ends(error: BaseException) -> bool:
+    """Whether an exception that the reference did not raise ends the process or the task.
+
+    A person's interrupt does, and a cancellation that somebody asked for.
+    """
     if isinstance(error, asyncio.CancelledError):
         return _is_being_cancelled()
-    return not isinstance(error, SystemExit)
+    return isinstance(error, KeyboardInterrupt)
 
 
 def _is_being_cancelled() -> bool:

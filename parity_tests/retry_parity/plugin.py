@@ -64,15 +64,16 @@ class MigrationPlugin(Plugin):
         upkeep.check(settings)
         self._migration = migration_of(config.name)
         inner = config.model_copy(update={"config": without_section(config.config)})
-        self._migration.configure(settings, self._flag, config_hash(inner.config))
         try:
             self._lane = self._make_lane(inner, settings)
         except (ConfigRefusedError, ImportError):
             raise
         except Exception as error:
-            if self._migration.flag.implementation is Implementation.RUST:
+            if self._flag.implementation is Implementation.RUST:
                 raise
             raise refused(error, inner.config) from error
+        # Only a config that is taken changes what holds for all objects of the name.
+        self._migration.configure(settings, self._flag, config_hash(inner.config))
         self._decide = self._lane.decide
         if config.name == BYPASSED_NAME and self._flag.implementation in _COMPARING:
             _log.warning(

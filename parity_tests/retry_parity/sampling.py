@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal
 
 from retry_parity import _native
+from retry_parity.evidence import hashed
 from retry_parity.observation import Raised
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Characters of a captured result; what is longer is cut, and says so.
 _MOST_CAPTURED: Final = 65_536
+#: Entries of a container.
+_MOST_ITEMS: Final = 1000
 _POLICY_KEYS: Final = ("max_retries", "backoff_base_ms", "max_backoff_ms", "retry_on_status")
 
 
@@ -47,9 +50,7 @@ def sample_of(
         "signature": comparison.signature,
         "accepted": list(comparison.accepted),
         "tool": call.tool if isinstance(call.tool, str) else None,
-        "request": _native.salted_hash(call.request_id)
-        if isinstance(call.request_id, str)
-        else None,
+        "request": hashed(call.request_id),
         "result": _native.facts_of(call.result),
         "legacy": _told(comparison.reference),
         "rust": _told(comparison.candidate),
@@ -92,5 +93,24 @@ def _number(value: object) -> object:
 
 
 def _captured(result: object) -> str:
-    text = json.dumps(result, default=repr, ensure_ascii=True)
-    return text if len(text) <= _MOST_CAPTURED else f"{text[:_MOST_CAPTURED]}(cut)"
+    """Give the beginning of a result as JSON; what is beyond is not even made."""
+    text = ""
+    for part in json.JSONEncoder(default=repr).iterencode(_shortened(result)):
+        text += part
+        if len(text) > _MOST_CAPTURED:
+            return f"{text[:_MOST_CAPTURED]}(cut)"
+    return text
+
+
+def _shortened(value: object, depth: int = 8) -> object:
+    """Cut what is long or deep: the encoder makes a text in one piece."""
+    if isinstance(value, str):
+        return value if len(value) <= _MOST_CAPTURED else f"{value[:_MOST_CAPTURED]}(cut)"
+    if depth == 0:
+        return f"({type(value).__name__})"
+    if isinstance(value, dict):
+        some = list(value.items())[:_MOST_ITEMS]
+        return {str(key)[:_MOST_CAPTURED]: _shortened(each, depth - 1) for key, each in some}
+    if isinstance(value, list | tuple):
+        return [_shortened(each, depth - 1) for each in value[:_MOST_ITEMS]]
+    return value if isinstance(value, int | float | None) else type(value).__name__

@@ -11,7 +11,6 @@ from retry_parity.candidates import NAMES as CANDIDATES
 from retry_parity.flag import CONFIG_SECTION, FlagError, Implementation
 
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, strict=True)]
-_Count = Annotated[int, Field(ge=0, strict=True)]
 
 _MOST_SHOWN: Final = 60
 
@@ -29,7 +28,7 @@ class GuardSettings(_Section):
         window_s: Length of the sliding window, seconds.
     """
 
-    limit: _Count = 3
+    limit: Annotated[int, Field(ge=0, le=10_000, strict=True)] = 3
     window_s: Annotated[float, Field(gt=0, le=86_400, strict=True)] = 300.0
 
 
@@ -136,7 +135,7 @@ def read_settings(plugin_config: object) -> MigrationSettings:
 
 def _one_line(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in (CONFIG_SECTION, *first["loc"]))
+    place = ".".join(_key(part) for part in (CONFIG_SECTION, *first["loc"]))
     given = repr(first["input"])
     given = given if len(given) <= _MOST_SHOWN else f"{given[: _MOST_SHOWN - 3]}..."
     if first["type"] == "extra_forbidden":
@@ -145,6 +144,12 @@ def _one_line(error: ValidationError) -> str:
         # Of a whole section, whose line names what is wrong in it.
         return f"{place}: {first['ctx']['error']}"
     return f"{place}: {given}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+
+
+def _key(part: int | str) -> str:
+    """Give a key of the section as it is, or what is odd about it in one line."""
+    text = str(part)
+    return text if text.isprintable() and len(text) <= _MOST_SHOWN else repr(text)[:_MOST_SHOWN]
 
 
 def _known_keys(section: tuple[int | str, ...]) -> list[str]:

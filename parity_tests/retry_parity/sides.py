@@ -6,6 +6,7 @@ needs at the next call.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -44,6 +45,8 @@ class Sides:
         self.hybrids_refusal: Raised | None = None
         self.candidates_refusal: Raised | None = None
         self._load = load
+        # A flip loads on the follower's thread, and a call may want the same at that moment.
+        self._lock = threading.RLock()
         self._reference: Reference | None = None
 
     @property
@@ -60,23 +63,25 @@ class Sides:
 
     def load_hybrid(self) -> Loaded | None:
         """Load the hybrid, once; ``None`` where it cannot be."""
-        if self.hybrid is None and self.hybrids_refusal is None:
-            made = attempt(self._make_hybrid)
-            if isinstance(made, Raised):
-                self.hybrids_refusal = made
-            else:
-                self.hybrid = made
-                self._reference = Reference(made, self.config, stored_failures)
+        with self._lock:
+            if self.hybrid is None and self.hybrids_refusal is None:
+                made = attempt(self._make_hybrid)
+                if isinstance(made, Raised):
+                    self.hybrids_refusal = made
+                else:
+                    self._reference = Reference(made, self.config, stored_failures)
+                    self.hybrid = made
         return None if self.hybrid is None else (self.hybrid.tool_post_invoke, False, None)
 
     def load_candidate(self) -> Loaded | None:
         """Load the candidate, once; ``None`` where it cannot be."""
-        if self.candidate is None and self.candidates_refusal is None:
-            made = self.load_other(self.config.config)
-            if isinstance(made, Raised):
-                self.candidates_refusal = made
-            else:
-                self.candidate = made
+        with self._lock:
+            if self.candidate is None and self.candidates_refusal is None:
+                made = self.load_other(self.config.config)
+                if isinstance(made, Raised):
+                    self.candidates_refusal = made
+                else:
+                    self.candidate = made
         loaded = self.candidate
         if loaded is None:
             return None

@@ -8,12 +8,14 @@ anew with the next plugin that is initialised there.
 from __future__ import annotations
 
 import atexit
+import contextlib
+import logging
 import os
 import threading
 from typing import TYPE_CHECKING, Final
 
 from retry_parity import metrics
-from retry_parity.evidence import Step
+from retry_parity.evidence import Step, where
 from retry_parity.evidence_files import EvidenceFiles
 from retry_parity.flag import FlagError
 from retry_parity.flag_service import FlagFollower, missing_extra
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from retry_parity.settings import EvidenceSettings, MigrationSettings
 
 _EVERY_S: Final = 1.0
+
+_log = logging.getLogger("retry_parity")
 
 
 def check(settings: MigrationSettings) -> None:
@@ -66,11 +70,12 @@ class Upkeep:
         with self._lock:
             if self._thread is None:
                 self._mirror = metrics.expose(figures)
+                atexit.register(self.stop)
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(
                     target=self._run, name="retry-parity-upkeep", daemon=True
                 )
                 self._thread.start()
-                atexit.register(self.stop)
             service = migration.settings.flags
             if service is not None and migration.name not in self._followers:
                 follower = FlagFollower(migration.name, service, migration.follow)
@@ -105,23 +110,34 @@ class Upkeep:
 
     def _do_round(self) -> None:
         for migration in migrations().values():
-            try:
-                self._keep(migration)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next round is due
-                migration.evidence.harness_error(Step.EVIDENCE, error)
-        if self._mirror is not None:
-            self._mirror.update(figures())
+            for part in (self.synchronise, self._write):
+                try:
+                    part(migration)
+                except BaseException as error:  # noqa: BLE001 - whatever it is, the rest is due
+                    migration.evidence.harness_error(Step.EVIDENCE, error)
+        try:
+            if self._mirror is not None:
+                self._mirror.update(figures())
+        except BaseException as error:  # noqa: BLE001 - as above
+            _log.error("metrics cannot be mirrored: %s", where(error))
 
-    def _keep(self, migration: Migration) -> None:
+    @staticmethod
+    def synchronise(migration: Migration) -> None:
+        """Bring a guard and its file together."""
+        directory = migration.settings.evidence.directory
+        if directory is None:
+            return
+        try:
+            migration.guard.synchronise(guard_file(directory, migration.name))
+        except OSError as error:
+            migration.evidence.drop(f"guard state: {(error.strerror or 'error').lower()}")
+
+    def _write(self, migration: Migration) -> None:
         settings = migration.settings.evidence
         if settings.directory is None:
             # Nobody will come for them.
             migration.evidence.take_samples()
             return
-        try:
-            migration.guard.synchronise(guard_file(settings.directory, migration.name))
-        except OSError as error:
-            migration.evidence.drop(f"guard state: {(error.strerror or 'error').lower()}")
         self._files_of(migration, settings).write(migration)
 
     def _files_of(self, migration: Migration, settings: EvidenceSettings) -> EvidenceFiles:
@@ -141,6 +157,9 @@ def start(migration: Migration) -> None:
     with _upkeep_lock:
         if _upkeep is None or not _upkeep.is_of_this_process:
             _upkeep = Upkeep()
+    # A guard that is tripped holds from the first call on.
+    with contextlib.suppress(Exception):
+        _upkeep.synchronise(migration)
     _upkeep.take_on(migration)
 
 
@@ -161,6 +180,15 @@ def stop() -> None:
         ended, _upkeep = _upkeep, None
     if ended is not None:
         ended.stop()
+
+
+def _begin_anew() -> None:
+    """Give a child of a fork a lock that nobody holds."""
+    global _upkeep_lock  # noqa: PLW0603 - one per process
+    _upkeep_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def figures() -> Mapping[str, Figures]:

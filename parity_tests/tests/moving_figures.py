@@ -41,6 +41,7 @@ def figures(number: int = 1, **changes: Any) -> Figures:
         "rejected_flags": number,
         "guard_tripped": False,
         "guard_trips": number,
+        "guard_trouble": "retry-lost",
         "decisions": {(Side.REFERENCE, "no retry"): 7 * number, (Side.CANDIDATE, "raised"): number},
         "outcomes": {**both, (Side.REFERENCE, "raised"): number},
         "fallbacks": number,

@@ -17,7 +17,9 @@ from laboratory import FAILURE, NAME, SUCCESS, answered, finish
 
 from retry_parity import MigrationPlugin, _native, candidates
 from retry_parity.evidence import evidence_of
+from retry_parity.figures import ServiceState
 from retry_parity.flag import Implementation
+from retry_parity.flag_service import Told
 from retry_parity.lane import Lane
 from retry_parity.migration import migration_of
 from retry_parity.observation import Side
@@ -183,7 +185,18 @@ def raises() -> object:
     raise RuntimeError("candidate")
 
 
+class Unreadable(dict[str, Any]):
+    """Metadata that cannot be compared."""
+
+    def __len__(self) -> int:
+        """Refuse."""
+        raise RuntimeError("no")
+
+
 FAULTS: dict[str, Any] = {
+    "cannot be judged": lambda: answered(0).model_copy(update={"metadata": Unreadable(a=1)}),
+    "ends a generator": lambda: (_ for _ in ()).throw(GeneratorExit),
+    "has a negative delay": lambda: answered(-1),
     "raises": raises,
     "loses the retry": lambda: answered(0),
     "has another delay": lambda: answered(7),
@@ -203,17 +216,97 @@ def test_where_the_core_is_in_trouble_the_hybrids_answer_stands(fault: str) -> N
     assert decided()[Side.REFERENCE] == 4
 
 
-def test_an_exception_of_the_core_alone_is_no_retry() -> None:
+ALONE: dict[str, tuple[Any, str]] = {
+    "raises": (raises, "raised:RuntimeError"),
+    "answers nothing": (lambda: None, "nonsense"),
+    "answers nonsense": (lambda: SimpleNamespace(retry_delay_ms=5.5), "nonsense"),
+    "has a negative delay": (lambda: answered(-1), "nonsense"),
+}
+
+
+@pytest.mark.parametrize("fault", ALONE)
+def test_a_fault_of_the_core_alone_is_no_retry(fault: str) -> None:
     """Under ``rust`` there is no other answer, and a tool call never fails because of it."""
-    config = PluginConfig(name=NAME, kind="x", config={})
-    loaded: Any = SimpleNamespace(tool_post_invoke=lambda *_: raises())
+
+    class Candidate:
+        async def tool_post_invoke(self, *_: object) -> object:
+            return answer()
+
+    answer, name = ALONE[fault]
+    made: Any = Candidate()
     lane = Lane(
-        config,
+        PluginConfig(name=NAME, kind="x", config={}),
         flag=Implementation.RUST,
-        load=lambda _: candidates.Candidate(loaded, takes_extensions=True),
+        load=lambda _: candidates.Candidate(made, takes_extensions=True),
     )
-    assert ask(lane).retry_delay_ms == 0
-    assert evidence_of(NAME).counts().candidate_errors == {"raised:RuntimeError": 1}
+    answers = [ask(lane, request_id=f"r{number}") for number in range(5)]
+    assert [each.retry_delay_ms for each in answers[:4]] == [0] * 4
+    assert evidence_of(NAME).counts().candidate_errors[name] >= 4
+    # The guard bears three; from then on the hybrid is there.
+    assert answers[4].retry_delay_ms > 0
+
+
+def test_a_core_that_does_not_load_leaves_the_decision_where_it_was() -> None:
+    """Calls, resources and policies are the hybrid's, and plugin objects can still be built.
+
+    The service said ``rust``, the core refused the config, and the next rebuild failed.
+    """
+    subject = plugin(implementation="shadow")
+    config = subject.config.config | {"tool_overrides": {"x": {"check_text_content": "maybe"}}}
+
+    def build() -> Any:
+        return MigrationPlugin(PluginConfig(name=NAME, kind="x", config=config))
+
+    build()
+    migration_of(NAME).follow(Told(Implementation.RUST, None, ServiceState.READY, 0))
+    rebuilt = build()
+    assert [ask(rebuilt).retry_delay_ms for _ in range(3)] == [100, 200, 0]
+    answer: Any = finish(rebuilt.resource_post_fetch(None, None))
+    assert answer.metadata["retry_policy"]["max_retries"] == 2
+    rebuilt.to_rust_native_policy("tool", 3)
+    assert "candidate-not-loaded" in evidence_of(NAME).counts().ignored
+
+
+def test_a_payload_that_calls_the_plugin_is_not_compared_within() -> None:
+    """Each reading of it was several of the next depth, and so on: seconds for one call."""
+    calls = 0
+    subject = plugin(implementation="canary", canary_percent=100)
+
+    class Recursive(dict[str, Any]):
+        def get(self, key: str, default: Any = None) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls < 200:
+                ask(subject, self, request_id="within")
+            return super().get(key, default)
+
+    assert ask(subject, Recursive(FAILURE)).retry_delay_ms in {0, 100}
+    assert calls < 2000
+
+
+def test_a_text_too_large_to_judge_is_not_judged() -> None:
+    """The hybrid raises at once on deep JSON; judging that walked over 20 MiB for a second."""
+    subject = MigrationPlugin(
+        PluginConfig(
+            name=NAME,
+            kind="x",
+            config={"check_text_content": True, "migration": {"implementation": "shadow"}},
+        )
+    )
+    text = "[" * 300_000
+    with pytest.raises(RecursionError):
+        ask(subject, {**SUCCESS, "content": [{"type": "text", "text": text}]})
+    assert evidence_of(NAME).counts().ignored == {"too-large": 1}
+
+
+def test_a_slow_answer_of_the_hybrid_stands_alone() -> None:
+    """No call takes twice what took too long once, whoever was to decide it."""
+    config = PluginConfig(name=NAME, kind="x", config={"jitter": False, "backoff_base_ms": 100})
+    settings = MigrationSettings(canary_percent=100.0, time_limit_ms=1e-6)
+    lane = Lane(config, flag=Implementation.CANARY, settings=settings)
+    assert ask(lane).retry_delay_ms == 100
+    assert decided() == {Side.REFERENCE: 1, Side.CANDIDATE: 0}
+    assert evidence_of(NAME).counts().ignored == {"over-time-limit": 1}
 
 
 def test_the_guard_gives_the_decision_back_at_once(caplog: pytest.LogCaptureFixture) -> None:

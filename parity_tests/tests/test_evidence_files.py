@@ -174,7 +174,7 @@ def test_an_operator_may_ask_for_everything(tmp_path: Path) -> None:
     """``capture: full`` keeps the result as it was, up to a length."""
     subject = lane(lambda: answered(0), capture="full")
     ask(subject, HOSTILE["text"])
-    ask(subject, {**FAILURE, "content": [{"type": "text", "text": "x" * 10**6}]}, request_id="r2")
+    ask(subject, {**FAILURE, "content": [{"type": "text", "text": "x" * 200_000}]}, request_id="r2")
     written = files(tmp_path)
     written.write(migration_of(NAME))
     short, long = (each["captured"] for each in lines(written.folder / "samples.jsonl"))

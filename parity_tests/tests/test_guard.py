@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,10 +119,28 @@ def test_removing_the_file_resets_every_worker(tmp_path: Path) -> None:
     assert "delay" in json.loads(path.read_text())["why"]
 
 
-def test_a_file_that_makes_no_sense_still_trips(tmp_path: Path) -> None:
-    """It is there, and nobody has removed it."""
+def test_a_folder_that_goes_away_is_no_reset(tmp_path: Path) -> None:
+    """A clean-up, a lost mount: the guard was reset by it, and nobody had looked."""
+    path = guard_file(tmp_path / "evidence", "retry")
+    made, switch, _ = guard(limit=0)
+    made.note("retry-lost")
+    made.synchronise(path)
+    shutil.rmtree(path.parent)
+    made.synchronise(path)
+    assert switch.tripped
+    assert path.exists()
+    made.synchronise(guard_file(tmp_path / "other", "retry"))
+    assert switch.tripped
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"\xff\xfe", b'{"why": 1}', b"[" * 100_000, b'{"why":1,"since":1,"worker":1e999}'],
+)
+def test_a_file_that_makes_no_sense_still_trips(tmp_path: Path, content: bytes) -> None:
+    """It is there, and nobody has removed it; some kinds of nonsense stopped the evidence."""
     path = guard_file(tmp_path, "retry")
-    path.write_text("{")
+    path.write_bytes(content)
     made, switch, _ = guard()
     made.synchronise(path)
     assert switch.tripped
@@ -173,3 +192,17 @@ def test_the_command_line_refuses_in_one_line(
     first, second = capsys.readouterr().err.splitlines()
     assert first == f"retry-parity: {tmp_path / 'none'}: no such file or directory"
     assert second == f"retry-parity: --reset other: not tripped; tripped in {tmp_path}: none"
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "[/b]", "P.guard.json", "重试", "x" * 50])
+def test_any_plugin_name_has_a_file_of_its_own(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the folder and nowhere else; the command line shows the name as it is."""
+    made, _, _ = guard(limit=0)
+    made.note("retry-lost")
+    made.synchronise(guard_file(tmp_path, name))
+    assert main(["guard", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.startswith(f"{name}: tripped since ")
+    assert main(["guard", str(tmp_path), "--reset", name]) == 0
+    assert list(tmp_path.iterdir()) == []

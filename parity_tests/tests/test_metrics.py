@@ -246,7 +246,16 @@ def test_labels_are_one_short_line_of_plain_text(registry: CollectorRegistry) ->
     [error] = [
         dict(labels)["error"] for name, labels in page if name.endswith("candidate_errors_total")
     ]
-    assert error == ('delay:"B?d"?\\name?' + "x" * 500)[:LONGEST_VALUE]
+    start, _, digest = error.rpartition("~")
+    assert start == ('delay:"B?d"?\\name?' + "x" * 500)[: LONGEST_VALUE - 9]
+    assert len(digest) == 8
+
+
+def test_names_that_look_alike_are_not_one(registry: CollectorRegistry) -> None:
+    """Two plugins whose names have no plain form keep their own counters."""
+    page = exposed(registry, 重试=figures(1), 插件=figures(2))
+    counted = [value for (name, _), value in page.items() if name.endswith("fallbacks_total")]
+    assert sorted(counted) == [1, 2]
 
 
 # --- failures

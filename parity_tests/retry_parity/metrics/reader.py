@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 import logging
 from contextlib import suppress
@@ -125,11 +126,17 @@ def named(metric: Metric, values: Iterable[str]) -> Series:
 
 
 def printable(value: object) -> str:
-    """Give a label's value: one line of printable ASCII that every reader of the page takes."""
-    text = str(value)[:LONGEST_VALUE]
-    if text.isascii() and text.isprintable():
+    """Give a label's value: one line of printable ASCII that every reader of the page takes.
+
+    What had to be changed has a hash at its end, so that two values never become one.
+    """
+    text = str(value)
+    if text.isascii() and text.isprintable() and len(text) <= LONGEST_VALUE:
         return text
-    return "".join(each if each.isascii() and each.isprintable() else "?" for each in text)
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
+    start = text[: LONGEST_VALUE - len(digest) - 1]
+    shown = "".join(each if each.isascii() and each.isprintable() else "?" for each in start)
+    return f"{shown}~{digest}"
 
 
 @functools.cache

@@ -207,6 +207,14 @@ TABLE: Final = (
         Workers.MOST,
     ),
     Metric(
+        "retry_migration_guard_info",
+        Kind.GAUGE,
+        "1 while the guard is tripped, with the trouble that tripped it.",
+        ("plugin", "trouble"),
+        lambda figures: {(figures.guard_trouble,): 1} if figures.guard_trouble else {},
+        Workers.MOST,
+    ),
+    Metric(
         "retry_migration_guard_trips_total",
         Kind.COUNTER,
         "How often the guard took the decision back to the hybrid.",

@@ -4,6 +4,7 @@
 //! the candidate and it fails, or differs from the hybrid without an explanation, the hybrid's
 //! answer stands; where there is none, the call is not retried.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,10 +25,13 @@ use crate::identity::{BUCKETS, Identity, Names};
 use crate::open::{self, Change, Known, Step};
 use crate::setting::Setting;
 use crate::side::{Act, Mode, Side};
-use crate::signal::{Facts, Signal, signal_of};
+use crate::signal::{Facts, Signal, signal_of, text_length};
 use crate::switch::{Switch, buckets, known};
 
 static PAYLOAD: Fields = Fields::new(&["result"]);
+
+/// Characters of text in a result that is judged. The ledger's predicates walk over them.
+const MOST_JUDGED: usize = 262_144;
 
 /// Tools whose settings are kept; with more of them, all are asked for again.
 const MOST_SETTINGS: usize = 4096;
@@ -81,7 +85,9 @@ enum Reason {
     Unseen,
     SampledOut,
     TimeLimit,
+    TooLarge,
     NotLoaded,
+    HybridNotLoaded,
 }
 
 impl Reason {
@@ -90,7 +96,9 @@ impl Reason {
             Self::None | Self::SampledOut => None,
             Self::Unseen => Some("chain-began-unseen"),
             Self::TimeLimit => Some("over-time-limit"),
+            Self::TooLarge => Some("too-large"),
             Self::NotLoaded => Some("candidate-not-loaded"),
+            Self::HybridNotLoaded => Some("hybrid-not-loaded"),
         }
     }
 }
@@ -106,6 +114,13 @@ struct Deed<'py> {
 }
 
 impl Deed<'_> {
+    /// Whether it is no answer that a gateway can use.
+    fn is_nonsense(&self) -> bool {
+        self.answer
+            .as_ref()
+            .is_none_or(|answer| answer.delay_ms < 0)
+    }
+
     fn told(&self) -> (Act, i64) {
         (self.act, self.delay_ms)
     }
@@ -190,11 +205,17 @@ impl Desk {
             context,
             extensions,
         };
+        let Some(_inside) = Inside::enter() else {
+            return self.decide_within(&call);
+        };
         let mut plan = self.plan(&call);
         if !self.is_loaded(payload.py(), plan.decider) {
+            plan.reason = match plan.decider {
+                Side::Reference => Reason::HybridNotLoaded,
+                Side::Candidate => Reason::NotLoaded,
+            };
             plan.decider = plan.decider.other();
             plan.compares = false;
-            plan.reason = Reason::NotLoaded;
         }
         let mut deeds = [None, None];
         let [ours, theirs] = &mut deeds;
@@ -204,13 +225,18 @@ impl Desk {
         {
             *ours = Some(self.run(Side::Reference, hook, &call)?);
         }
-        if let Some(ours) = ours
-            && plan.compares
-            && plan.decider == Side::Reference
-            && ours.duration_ns > self.time_limit_ns
-        {
-            plan.compares = false;
-            plan.reason = Reason::TimeLimit;
+        match ours {
+            Some(ours) if plan.compares && ours.duration_ns > self.time_limit_ns => {
+                // What took long once must not take twice as long: the answer that is there stands.
+                plan.decider = Side::Reference;
+                plan.compares = false;
+                plan.reason = Reason::TimeLimit;
+            }
+            None if plan.compares => {
+                plan.compares = false;
+                plan.reason = Reason::HybridNotLoaded;
+            }
+            _ => {}
         }
         let mut errors = 0;
         if plan.compares || plan.decider == Side::Candidate {
@@ -230,6 +256,25 @@ impl Desk {
 }
 
 impl Desk {
+    /// Answers a call that a payload makes while it is being read: by the side that decides, with
+    /// nothing compared or counted, which would make each such call several of the next depth.
+    fn decide_within<'py>(&self, call: &Call<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+        let py = call.payload.py();
+        let decider = self.plan(call).decider;
+        let hook = self.hook(py, decider).map(|hook| (decider, hook));
+        let other = || {
+            self.hook(py, decider.other())
+                .map(|hook| (decider.other(), hook))
+        };
+        if let Some((side, hook)) = hook.or_else(other) {
+            let deed = self.run(side, hook, call)?;
+            if side == Side::Reference || !deed.is_nonsense() {
+                return deed.outcome;
+            }
+        }
+        self.lane.bind(py).call_method0(intern!(py, "no_retry"))
+    }
+
     /// Says who takes part in a call.
     fn plan<'py>(&self, call: &Call<'_, 'py>) -> Plan<'py> {
         let py = call.payload.py();
@@ -290,7 +335,8 @@ impl Desk {
         if let Some(hook) = slot.get() {
             return hook.as_ref();
         }
-        let loaded = self.load(py, side).unwrap_or(None);
+        // What was interrupted is tried again at the next call.
+        let loaded = self.load(py, side).ok()?;
         // Another thread may have been faster; its hook is as good.
         let _ = slot.set(loaded);
         slot.get().and_then(Option::as_ref)
@@ -381,6 +427,7 @@ impl Desk {
         let py = call.payload.py();
         let [ours, theirs] = deeds;
         let mut verdict = Verdict::None;
+        let mut reason = plan.reason;
         let mut counted = None;
         match (&ours, &theirs) {
             (Some(ours), Some(theirs)) => {
@@ -388,21 +435,21 @@ impl Desk {
                 verdict = if counted.is_some() {
                     self.book.get().matched();
                     Verdict::Match
+                } else if !self.judge_all && is_too_large(call) {
+                    reason = Reason::TooLarge;
+                    Verdict::None
                 } else {
                     self.judge(call, ours, theirs, internal_errors)?
                 };
                 self.count_stratum(call, plan, ours, verdict)?;
             }
-            (_, Some(theirs)) if theirs.act == Act::Raised || internal_errors > 0 => {
-                self.note_failure(call, theirs)?;
-            }
+            (_, Some(theirs)) => self.look_at_lone(call, theirs, internal_errors)?,
             _ => {}
         }
-        self.note_reason(call, plan, ours.as_ref())?;
-        let trouble = verdict == Verdict::Divergent
-            || theirs
-                .as_ref()
-                .is_some_and(|theirs| theirs.act == Act::Raised);
+        self.note_reason(call, reason, ours.as_ref())?;
+        // Where both were asked, only what is known to be right may stand in for the hybrid's.
+        let trouble = !matches!(verdict, Verdict::Match | Verdict::Accepted)
+            || theirs.as_ref().is_some_and(Deed::is_nonsense);
         let mut owner = plan.decider;
         let answers = ours.as_ref().is_some_and(|ours| ours.outcome.is_ok());
         if owner == Side::Candidate && trouble && answers {
@@ -414,9 +461,11 @@ impl Desk {
             Side::Candidate => (&theirs, &ours),
         };
         let act = decided.as_ref().map_or(Act::NoRetry, |deed| deed.act);
-        let act = match (owner, act) {
-            (Side::Candidate, Act::Raised) => Act::NoRetry,
-            _ => act,
+        let unusable = decided.as_ref().is_none_or(Deed::is_nonsense);
+        let act = if owner == Side::Candidate && unusable {
+            Act::NoRetry
+        } else {
+            act
         };
         self.book.get().decided(owner, act);
         let failures = self.failures_after(call, plan, owner, act, counted);
@@ -426,7 +475,7 @@ impl Desk {
         }
         match (owner, ours, theirs) {
             (Side::Reference, Some(ours), _) => ours.outcome,
-            (Side::Candidate, _, Some(theirs)) if theirs.outcome.is_ok() => theirs.outcome,
+            (Side::Candidate, _, Some(theirs)) if !theirs.is_nonsense() => theirs.outcome,
             _ => self.lane.bind(py).call_method0(intern!(py, "no_retry")),
         }
     }
@@ -462,7 +511,11 @@ impl Desk {
                 return None;
             }
         }
-        let counted = if retries || self.is_anything_live(py)? {
+        let counted = if retries {
+            let setting = self.setting(call)?;
+            let store = self.store_of(setting.get())?;
+            count(py, store, plan.names(call, &mut read)?)?
+        } else if self.is_anything_live(py)? {
             self.counted(py, plan.names(call, &mut read)?)?
         } else {
             0
@@ -519,18 +572,21 @@ impl Desk {
     /// The hybrid's count of a chain, in whichever of its stores it is.
     fn counted(&self, py: Python<'_>, names: &Names<'_>) -> Option<u32> {
         let mut all = 0_u32;
-        for (live, counted) in self.stores.get()? {
-            if !is_live(py, live)? {
-                continue;
-            }
-            match counted.bind(py).call1((&names.tool, &names.request_id)) {
-                Ok(count) => all = all.saturating_add(count.extract().ok()?),
-                // The fast path takes no such name (ledger: name-encoding), and counts nothing.
-                Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(py) => {}
-                Err(_) => return None,
-            }
+        for store in self.stores.get()? {
+            all = all.saturating_add(count(py, store, names)?);
         }
         Some(all)
+    }
+
+    /// The store in which the hybrid keeps the chains of a tool: the first one of those whose text
+    /// is read, the last one of the others.
+    fn store_of(&self, setting: &Setting) -> Option<&Store> {
+        let stores = self.stores.get()?;
+        if setting.text_path {
+            stores.first()
+        } else {
+            stores.last()
+        }
     }
 
     /// What is known of the call's tool; `None` where its config raises at every call.
@@ -580,9 +636,21 @@ impl Desk {
             .map(|verdict| verdict.map_or(Verdict::None, Verdict::of))
     }
 
-    /// Tells of an error of a candidate that decided alone.
-    fn note_failure(&self, call: &Call<'_, '_>, theirs: &Deed<'_>) -> PyResult<()> {
+    /// Tells of what is wrong with a candidate that decided alone.
+    fn look_at_lone(
+        &self,
+        call: &Call<'_, '_>,
+        theirs: &Deed<'_>,
+        internal_errors: u64,
+    ) -> PyResult<()> {
         let py = call.payload.py();
+        let kind = match &theirs.outcome {
+            Err(_) => "raised",
+            Ok(_) if internal_errors > 0 => "internal",
+            Ok(_) if theirs.is_nonsense() => "nonsense",
+            Ok(_) if theirs.duration_ns > self.time_limit_ns => "slow",
+            Ok(_) => return Ok(()),
+        };
         let error = theirs
             .outcome
             .as_ref()
@@ -591,21 +659,21 @@ impl Desk {
         let noted = self
             .lane
             .bind(py)
-            .call_method1(intern!(py, "candidate_failed"), (error,));
+            .call_method1(intern!(py, "candidate_failed"), (kind, error));
         guarded(py, noted).map(|_| ())
     }
 
     fn note_reason(
         &self,
         call: &Call<'_, '_>,
-        plan: &Plan<'_>,
+        reason: Reason,
         ours: Option<&Deed<'_>>,
     ) -> PyResult<()> {
         let py = call.payload.py();
-        if plan.reason == Reason::SampledOut {
+        if reason == Reason::SampledOut {
             self.book.get().left_out();
         }
-        let Some(reason) = plan.reason.word() else {
+        let Some(reason) = reason.word() else {
             return Ok(());
         };
         let ours = ours.map(|ours| match &ours.outcome {
@@ -636,7 +704,9 @@ impl Desk {
         let setting = setting.get();
         let py = call.payload.py();
         let signal = match PAYLOAD.of(call.payload).get(intern!(py, "result")) {
-            Ok(result) => signal_of(&result, &setting.retryable)?,
+            Ok(result) => {
+                guarded(py, signal_of(&result, &setting.retryable))?.unwrap_or(Signal::Unreadable)
+            }
             Err(_) => Signal::Unreadable,
         };
         let before = plan.chain.map_or(0, |chain| chain.failures);
@@ -747,7 +817,7 @@ fn note_chain(
         return Ok(());
     };
     let facts = match PAYLOAD.of(call.payload).get(intern!(py, "result")) {
-        Ok(result) if failures > 0 => Facts::of(&result)?,
+        Ok(result) if failures > 0 => guarded(py, Facts::of(&result))?.unwrap_or_default(),
         _ => Facts::default(),
     };
     open::note(
@@ -767,6 +837,26 @@ fn note_chain(
         },
     );
     Ok(())
+}
+
+/// Marks that a call is under way on this thread.
+struct Inside;
+
+thread_local! {
+    static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Inside {
+    /// `None` where one is already.
+    fn enter() -> Option<Self> {
+        (!IS_INSIDE.replace(true)).then_some(Self)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        IS_INSIDE.set(false);
+    }
 }
 
 /// Calls a hook and runs its coroutine, which never waits, to its end.
@@ -797,8 +887,29 @@ fn ask<'py>(hook: &Hook, call: &Call<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
+/// The failures of a chain in one of the hybrid's stores.
+fn count(py: Python<'_>, store: &Store, names: &Names<'_>) -> Option<u32> {
+    let (live, counted) = store;
+    if !is_live(py, live)? {
+        return Some(0);
+    }
+    match counted.bind(py).call1((&names.tool, &names.request_id)) {
+        Ok(count) => count.extract().ok(),
+        // The fast path takes no such name (ledger: name-encoding), and counts nothing.
+        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(py) => Some(0),
+        Err(_) => None,
+    }
+}
+
 fn is_live(py: Python<'_>, live: &Py<PyAny>) -> Option<bool> {
     live.bind(py).call0().ok()?.is_truthy().ok()
+}
+
+/// Whether judging the call would read more text than an event loop should wait for.
+fn is_too_large(call: &Call<'_, '_>) -> bool {
+    let py = call.payload.py();
+    let result = PAYLOAD.of(call.payload).get(intern!(py, "result"));
+    result.is_ok_and(|result| text_length(&result, MOST_JUDGED) > MOST_JUDGED)
 }
 
 /// How many errors a side has turned into answers so far.
@@ -811,20 +922,29 @@ fn internal_errors(py: Python<'_>, hook: &Hook) -> u64 {
 
 /// Whether an exception ends the process, the task or a generator, and is nothing else.
 fn passes_through(error: &PyErr, py: Python<'_>) -> bool {
-    static CANCELLED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     error.is_instance_of::<PyKeyboardInterrupt>(py)
         || error.is_instance_of::<PySystemExit>(py)
         || error.is_instance_of::<PyGeneratorExit>(py)
-        || CANCELLED
-            .import(py, "asyncio", "CancelledError")
-            .is_ok_and(|cancelled| error.is_instance(py, cancelled))
+        || is_cancellation(error, py)
 }
 
-/// Lets out of the harness's own steps only what ends the process or the task.
+fn is_cancellation(error: &PyErr, py: Python<'_>) -> bool {
+    static CANCELLED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CANCELLED
+        .import(py, "asyncio", "CancelledError")
+        .is_ok_and(|cancelled| error.is_instance(py, cancelled))
+}
+
+/// Lets out of the harness's own steps only a person's interrupt and a cancellation; the lane has
+/// made sure that it is a real one.
 fn guarded<T>(py: Python<'_>, done: PyResult<T>) -> PyResult<Option<T>> {
     match done {
         Ok(value) => Ok(Some(value)),
-        Err(error) if passes_through(&error, py) => Err(error),
+        Err(error)
+            if error.is_instance_of::<PyKeyboardInterrupt>(py) || is_cancellation(&error, py) =>
+        {
+            Err(error)
+        }
         Err(_) => Ok(None),
     }
 }

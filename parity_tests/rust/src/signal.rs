@@ -273,6 +273,32 @@ impl Facts {
     }
 }
 
+/// How much text the items of a result have, characters; no more is counted than is asked for.
+pub(crate) fn text_length(result: &Bound<'_, PyAny>, enough: usize) -> usize {
+    let py = result.py();
+    let content = Mapping::of(result)
+        .ok()
+        .flatten()
+        .and_then(|result| result.get(intern!(py, "content")).ok().flatten());
+    let Some(Ok(items)) = content.as_ref().map(Bound::cast::<PyList>) else {
+        return 0;
+    };
+    let mut length = 0_usize;
+    for item in items.iter() {
+        let text = Mapping::of(&item)
+            .ok()
+            .flatten()
+            .and_then(|item| item.get(intern!(py, "text")).ok().flatten());
+        // Every item counts a little, so that a million empty ones are too many as well.
+        let more = text.and_then(|text| text.len().ok()).unwrap_or(0);
+        length = length.saturating_add(more).saturating_add(16);
+        if length > enough {
+            break;
+        }
+    }
+    length
+}
+
 fn salted(text: &Bound<'_, PyString>) -> u64 {
     let text = text.to_str().unwrap_or_default().as_bytes();
     hash_of(text.get(..HASHED).unwrap_or(text))
