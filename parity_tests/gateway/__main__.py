@@ -8,7 +8,7 @@ target makes.
 from __future__ import annotations
 
 import argparse
-import json
+import shlex
 import signal
 import sys
 import tempfile
@@ -19,16 +19,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from gateway.client import RequestError
+from gateway.flags import FlagsFile
 from gateway.programs import INTERRUPTS, StartError
-from gateway.stack import HERE, IMPLEMENTATIONS, TOKEN, Settings, Stack, prepare, running
+from gateway.stack import (
+    EVIDENCE,
+    FLAGS,
+    IMPLEMENTATIONS,
+    TOKEN,
+    Settings,
+    Stack,
+    check_installed,
+    prepare,
+    running,
+)
 from gateway.traffic import Outcome, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FLAGS: Final = HERE / "flags.json"
-_FLAG: Final = "retry-implementation"
-_EVIDENCE: Final = "evidence"
+#: The share of chains in which the Rust core decides under ``canary``: both sides soon have calls.
+_CANARY: Final = "half"
 _RETRIES: Final = 2
 #: Small, so that a call that is retried ends soon. No jitter: the hybrid draws from 0, and takes a
 #: delay of 0 for no retry, so that some calls would fail that have to recover.
@@ -72,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    check_installed()
     with ExitStack() as resources:
         folder: Path | None = options.folder
         if folder is None:
@@ -115,27 +126,22 @@ def _stay(stack: Stack, traffic: Traffic | None, rate: float) -> None:
 
 def _migration(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Give the plugin's section, and put the files that it names into the work folder."""
+    flags = FlagsFile(folder / FLAGS)
+    flags.write(options.implementation, _CANARY)
     section: dict[str, Any] = {
         "implementation": options.implementation,
-        "flags": {"resolver": "file", "path": str(_flags(options, folder))},
-        "evidence": {"directory": str(folder / _EVIDENCE)},
+        "flags": {"resolver": "file", "path": str(flags.path)},
+        "evidence": {"directory": str(folder / EVIDENCE)},
     }
     if options.candidate is not None:
         section["candidate"] = options.candidate
     return section
 
 
-def _flags(options: argparse.Namespace, folder: Path) -> Path:
-    """Write the flags file anew, with the implementation that was asked for."""
-    flags = json.loads(_FLAGS.read_text(encoding="utf-8"))
-    flags["flags"][_FLAG]["defaultVariant"] = options.implementation
-    path = folder / _FLAGS.name
-    path.write_text(json.dumps(flags, indent=2) + "\n", encoding="utf-8")
-    return path
-
-
 def _where_to_look(stack: Stack, folder: Path) -> list[str]:
-    token = folder / TOKEN
+    from retry_parity.flag_provider import IMPLEMENTATION_FLAG
+
+    token, evidence = folder / TOKEN, folder / EVIDENCE
     curl = f'curl -s -H "Authorization: Bearer $(cat {token})" {stack.gateway.url}'
     return [
         f"gateway   {stack.gateway.url}",
@@ -143,10 +149,17 @@ def _where_to_look(stack: Stack, folder: Path) -> list[str]:
         f"metrics   {curl}/metrics/prometheus",
         f"log       {stack.program.log}",
         f"plugins   {folder / 'plugins.yaml'}",
-        f"flag      {folder / _FLAGS.name}: edit the defaultVariant of {_FLAG}",
-        f"evidence  {folder / _EVIDENCE}",
+        f"flag      {folder / FLAGS}: edit the defaultVariant of {IMPLEMENTATION_FLAG}",
+        f"evidence  {evidence}",
+        f"guard     {shlex.join([_console_script(), 'guard', str(evidence)])}",
         "Ctrl-C ends all of it",
     ]
+
+
+def _console_script() -> str:
+    """Give the plugin's command, as short as it can be typed here."""
+    script, here = Path(sys.executable).with_name("retry-parity"), Path.cwd()
+    return str(script.relative_to(here) if script.is_relative_to(here) else script)
 
 
 def _say(*lines: str) -> None:

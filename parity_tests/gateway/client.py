@@ -135,8 +135,8 @@ class Client:
         Args:
             name: The tool, as the gateway names it.
             arguments: Its arguments.
-            request_id: What the plugin shall see as the request's id; ``None`` lets the gateway
-                choose.
+            request_id: What the plugin shall see as the request's id, where the gateway's settings
+                let the caller say so; ``None`` lets the gateway choose.
         """
         message = {
             "jsonrpc": "2.0",
@@ -156,9 +156,11 @@ class Client:
         """Read the gateway's metrics page."""
         return self.text("GET", "/metrics/prometheus")
 
-    def worker(self) -> int:
-        """Say which process of the gateway answers."""
-        return int(self.json("GET", "/version")["system"]["process"]["pid"])
+    @property
+    def local_port(self) -> int | None:
+        """This side's port of the connection that is kept; ``None`` while there is none."""
+        kept = None if self._kept is None else self._kept.sock
+        return None if kept is None else int(kept.getsockname()[1])
 
     def _connection(self) -> HTTPConnection:
         return HTTPConnection(_HOST, self._port, timeout=_TIMEOUT_S)

@@ -141,6 +141,7 @@ class Program:
             self._process.wait(_STOP_S)
         self._signal(signal.SIGKILL)
         self._process.wait()
+        self._is_finished = True
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -178,7 +179,7 @@ def uninterrupted() -> Iterator[None]:
 def last_lines(log: Path) -> list[str]:
     """Give what a log says about its end: the last errors, or the last lines if there are none."""
     lines = [
-        _readable(line) for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+        readable(line) for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
     ]
     grave = [line for line in lines if line.partition(" ")[0] in _GRAVE]
     return [f"  {line[:_MOST_SHOWN]}" for line in (grave or lines)[-_MOST_LINES:]]
@@ -217,7 +218,7 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _readable(line: str) -> str:
+def readable(line: str) -> str:
     """Make a line of the gateway's JSON log "LEVEL logger: message"; others stay as they are."""
     with suppress(ValueError, KeyError, TypeError):
         entry = json.loads(line)

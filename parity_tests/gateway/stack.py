@@ -11,26 +11,33 @@ import os
 import re
 import secrets
 import sys
+import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from gateway.client import Answer, Client
-from gateway.programs import Program, StartError, free_port, uninterrupted
+from gateway.programs import Program, StartError, free_port, readable, uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 HERE: Final = Path(__file__).resolve().parent
-#: The values of the flag that are started and tested here. "canary" joins when it is offered.
-IMPLEMENTATIONS: Final = ("legacy", "shadow", "rust")
+#: The values of the flag, all of which are started and tested here.
+IMPLEMENTATIONS: Final = ("legacy", "shadow", "canary", "rust")
 PLUGIN_NAME: Final = "RetryWithBackoff"
+#: Where the plugin logs.
+LOGGER: Final = "retry_parity"
 #: The file in the work folder that has the administrator's token.
 TOKEN: Final = "token"  # noqa: S105 - a file's name
+#: The file in the work folder that has the flags, and the folder that has the evidence, where the
+#: settings ask for them.
+FLAGS: Final = "flags.json"
+EVIDENCE: Final = "evidence"
 
 _KIND: Final = "retry_parity.MigrationPlugin"
 _PRIORITY: Final = 170
@@ -95,6 +102,7 @@ class Stack:
         self.upstreams = upstreams
         self.token = token
         self.program = program
+        self._log = _Log(program.log)
 
     def register_mcp_server(self) -> None:
         """Register the MCP server, which brings `Tool.MCP`.
@@ -120,6 +128,7 @@ class Stack:
             "case": {"type": "string"},
             "failures": {"type": "integer"},
             "manner": {"type": "string"},
+            "note": {"type": "string"},
         }
         tool: dict[str, object] = {
             "name": name,
@@ -137,11 +146,16 @@ class Stack:
         """Give the id of the administrator's own team."""
         return str(self.gateway.json("GET", "/teams/")["teams"][0]["id"])
 
-    def rebuild_plugin(self, tool: str) -> None:
+    def rebuild_plugin(self, tool: str, *, through: Client | None = None) -> None:
         """Have the gateway build the plugin object of a team's tool anew, by an operator's means.
 
         Writes the tool's plugin binding, with nothing in it; the gateway drops the objects of this
-        team and tool and builds others at once.
+        team and tool and builds others at once. Of several workers only the one that takes the
+        binding does so.
+
+        Args:
+            tool: Which tool.
+            through: A client that keeps its worker; ``None`` takes any.
 
         Raises:
             RequestError: The gateway refuses.
@@ -154,29 +168,74 @@ class Stack:
             "config": {},
         }
         teams = {self.team(): {"policies": [binding]}}
-        self.gateway.json("POST", "/v1/tools/plugin_bindings/", {"teams": teams})
+        (through or self.gateway).json("POST", "/v1/tools/plugin_bindings/", {"teams": teams})
 
-    def call(
+    def call(  # noqa: PLR0913 - what a case is made of, and how it is sent
         self,
         tool: str,
         case: str,
         failures: int = 0,
         manner: str = "error",
         *,
+        note: str = "",
         request_id: str | None = None,
+        through: Client | None = None,
     ) -> Answer:
-        """Call a tool; `upstreams` says what the arguments do."""
-        arguments = {"case": case, "failures": failures, "manner": manner}
-        return self.gateway.call_tool(tool, arguments, request_id=request_id)
+        """Call a tool; `upstreams` says what the arguments do.
 
-    def attempts(self, case: str) -> int:
-        """Say how many attempts of a case have arrived behind the gateway."""
-        return int(self.upstreams.json("GET", f"/attempts/{case}")["attempts"])
+        Args:
+            tool: The tool, as the gateway names it.
+            case: Whose attempts are counted.
+            failures: How many attempts fail.
+            manner: How they fail.
+            note: What the tool's answers repeat.
+            request_id: What the plugin shall see as the request's id, where the gateway's settings
+                let the caller say so; ``None`` lets the gateway choose.
+            through: A client that keeps its connection, and so its worker; ``None`` takes any.
+        """
+        arguments = {"case": case, "failures": failures, "manner": manner, "note": note}
+        return (through or self.gateway).call_tool(tool, arguments, request_id=request_id)
+
+    def attempts(self, case: str | None = None) -> int:
+        """Say how many attempts of a case, or of all, have arrived behind the gateway."""
+        path = "/attempts" if case is None else f"/attempts/{case}"
+        return int(self.upstreams.json("GET", path)["attempts"])
 
     def plugins_built(self) -> int:
         """Say how often the gateway has built the plugin object so far, in all of its workers."""
-        log = self.program.log.read_text(encoding="utf-8", errors="replace")
-        return log.count(f"Loaded plugin: {PLUGIN_NAME} ")
+        return self._log.read().built
+
+    def said(self) -> list[str]:
+        """Give what the plugin has logged so far, in all workers: "LEVEL message"."""
+        return list(self._log.read().said)
+
+
+class _Log:
+    """What the gateway's log says of the plugin, read as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self.built = 0
+        self.said: list[str] = []
+        self._path = path
+        self._offset = 0
+        self._lock = threading.Lock()
+
+    def read(self) -> Self:
+        """Read the lines that are new."""
+        with self._lock, self._path.open("rb") as log:
+            log.seek(self._offset)
+            new = log.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self._offset += len(whole)
+            for line in whole.decode(errors="replace").splitlines():
+                self._take(line)
+        return self
+
+    def _take(self, line: str) -> None:
+        self.built += f"Loaded plugin: {PLUGIN_NAME} " in line
+        told = f" {LOGGER}: "
+        if LOGGER in line and told in (entry := readable(line)):
+            self.said.append(entry.replace(told, " ", 1))
 
 
 @contextmanager
@@ -191,7 +250,7 @@ def running(settings: Settings, folder: Path) -> Iterator[Stack]:
         StartError: Something is missing or did not start.
         RequestError: The gateway refuses to register a server or tool.
     """
-    _check_installed()
+    check_installed()
     folder = prepare(folder)
     # The upstream's port is chosen while the gateway's may be given.
     port, upstream_port = free_port(settings.port), free_port()
@@ -224,7 +283,12 @@ def running(settings: Settings, folder: Path) -> Iterator[Stack]:
         yield stack
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
+    """See whether this Python has what a stack needs.
+
+    Raises:
+        StartError: Something is missing.
+    """
     for module in _NEEDED:
         if find_spec(module) is None:
             message = (

@@ -3,7 +3,7 @@
 A program of its own, for the gateway's environment: ``python upstreams.py --port PORT``. Each
 request names a case and says how often and in which manner the case fails before it succeeds, so
 that nothing has to be set up beforehand, and cases never disturb each other. The attempts that
-arrived are counted by case: ``GET /attempts/CASE``.
+arrived are counted by case, ``GET /attempts/CASE``, and in total, ``GET /attempts``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import anyio
 import uvicorn
 from mcp.server.fastmcp import FastMCP
 from mcp.server.fastmcp.exceptions import ToolError
+from mcp.types import CallToolResult, TextContent
 from starlette.responses import JSONResponse, Response
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Manner(StrEnum):
     #: MCP: a result with `isError`. REST: HTTP 500. (429, 502, 503 and 504 are no use here: the
     #: gateway's own HTTP client repeats those, and they would be counted as attempts.)
     ERROR = "error"
+    #: MCP: the same, with structured content that has a status code and the note. REST: as above.
+    STRUCTURED = "structured"
     #: The gateway gets no result but an exception. MCP: the call's POST is answered by HTTP 500.
     #: REST: the connection ends in the middle of the answer.
     BREAK = "break"
@@ -49,9 +52,12 @@ class Cases:
     def __init__(self) -> None:
         """Start with none."""
         self._attempts: OrderedDict[str, int] = OrderedDict()
+        #: All attempts, those of forgotten cases too.
+        self.total = 0
 
     def arrive(self, case: str) -> int:
         """Count an attempt and give its number, from 0."""
+        self.total += 1
         attempt = self._attempts.pop(case, 0)
         self._attempts[case] = attempt + 1
         if len(self._attempts) > _MOST_CASES:
@@ -66,40 +72,49 @@ class Cases:
 _cases = Cases()
 
 
-async def flaky(case: str, failures: int = 0, manner: Manner = Manner.ERROR) -> str:
+async def flaky(
+    case: str, failures: int = 0, manner: Manner = Manner.ERROR, note: str = ""
+) -> CallToolResult:
     """Fail the first attempts of a case, then succeed.
 
     Args:
         case: Whose attempts are counted.
         failures: How many attempts fail.
         manner: How they fail.
+        note: What every answer ends with.
     """
     attempt = _cases.arrive(case)
     if attempt < failures:
         if manner is Manner.SILENCE:
             await _say_nothing()
-        raise ToolError(_FAILURE)
-    return _success(attempt)
+        if manner is Manner.STRUCTURED:
+            structured = {"status_code": int(HTTPStatus.INTERNAL_SERVER_ERROR), "note": note}
+            return _result(_noted(_FAILURE, note), structured, is_error=True)
+        raise ToolError(_noted(_FAILURE, note))
+    answer = _noted(_success(attempt), note)
+    return _result(answer, {"answer": answer}, is_error=False)
 
 
 async def flaky_rest(request: Request) -> Response:
     """Do the same for REST; the arguments are the JSON body."""
     arguments = await request.json()
-    attempt = _cases.arrive(arguments["case"])
+    attempt, note = _cases.arrive(arguments["case"]), arguments.get("note", "")
     if attempt >= arguments.get("failures", 0):
-        return JSONResponse({"answer": _success(attempt)})
+        return JSONResponse({"answer": _noted(_success(attempt), note)})
     manner = Manner(arguments.get("manner", Manner.ERROR))
     if manner is Manner.SILENCE:
         await _say_nothing()
     if manner is Manner.BREAK:
         # uvicorn closes a connection whose answer is shorter than its head promised.
         return Response("{", headers={"content-length": "1000"}, media_type="application/json")
-    return JSONResponse({"error": _FAILURE}, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
+    failure = {"error": _noted(_FAILURE, note)}
+    return JSONResponse(failure, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 async def attempts(request: Request) -> Response:
-    """Give the number of attempts of a case."""
-    return JSONResponse({"attempts": _cases.attempts(request.path_params["case"])})
+    """Give the number of attempts of a case, or of all."""
+    case = request.path_params.get("case")
+    return JSONResponse({"attempts": _cases.total if case is None else _cases.attempts(case)})
 
 
 async def health(_request: Request) -> Response:
@@ -164,11 +179,21 @@ def _success(attempt: int) -> str:
     return f"succeeded at attempt {attempt}"
 
 
+def _result(text: str, structured: dict[str, object], *, is_error: bool) -> CallToolResult:
+    content = TextContent(type="text", text=text)
+    return CallToolResult(content=[content], structuredContent=structured, isError=is_error)
+
+
+def _noted(text: str, note: str) -> str:
+    return f"{text} {note}".rstrip()
+
+
 def application() -> ASGIApp:
     """Put the MCP server, the REST service and the counts together."""
     server = FastMCP("upstream", json_response=True, stateless_http=True, log_level="WARNING")
     server.add_tool(flaky)
     server.custom_route("/flaky", methods=["POST"])(flaky_rest)
+    server.custom_route("/attempts", methods=["GET"])(attempts)
     server.custom_route("/attempts/{case}", methods=["GET"])(attempts)
     server.custom_route("/health", methods=["GET"])(health)
     return _Breaking(server.streamable_http_app())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from itertools import product
 from typing import TYPE_CHECKING
 
 import httpx
@@ -13,87 +11,68 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
 from gateway.stack import Tool
-from gateway.tests.configurations import BUDGET, CEILING, EVERY, ONE_WORKER, POLICIES
+from gateway.tests.calls import MANNERS, RECOVERED, SURFACING, UNDER_POLICIES, Call
+from gateway.tests.configurations import BUDGET, CEILING, ONE_WORKER, POLICIES, SECRET
 
 if TYPE_CHECKING:
     from mcp.types import CallToolResult
 
     from gateway.stack import Stack
-    from gateway.tests.conftest import Stacks
+    from gateway.tests.conftest import Begun, Stacks
 
-every_stack = pytest.mark.parametrize("stack", EVERY, ids=str, indirect=True)
+every_stack = pytest.mark.parametrize("begun", ONE_WORKER, ids=str, indirect=True)
 every_tool = pytest.mark.parametrize("tool", Tool)
-#: By a result that says so, and by an exception in the gateway.
-every_manner = pytest.mark.parametrize("manner", ["error", "break"])
+every_manner = pytest.mark.parametrize("manner", MANNERS)
 
 
 @every_stack
 @every_tool
 @every_manner
 def test_recovers_after_every_number_of_failures_in_the_budget(
-    stack: Stack, tool: Tool, manner: str
+    begun: Begun, tool: Tool, manner: str
 ) -> None:
     """A call succeeds after k failures, by k + 1 attempts, for each k up to ``max_retries``."""
-    for failures in range(BUDGET + 1):
-        case = f"recovers-{tool}-{manner}-{failures}"
-        answer = stack.call(tool, case, failures, manner)
-        assert not answer.failed, answer
-        assert f"succeeded at attempt {failures}" in answer.text
-        assert stack.attempts(case) == failures + 1
+    for failures in RECOVERED:
+        ended = begun.calls[Call(tool, failures, manner)].result()
+        assert not ended.answer.failed, ended
+        assert f"succeeded at attempt {failures}" in ended.answer.text
+        assert ended.attempts == failures + 1
 
 
 @every_stack
 @every_tool
 @every_manner
-def test_the_last_failure_surfaces_beyond_the_budget(stack: Stack, tool: Tool, manner: str) -> None:
+def test_the_last_failure_surfaces_beyond_the_budget(begun: Begun, tool: Tool, manner: str) -> None:
     """After ``max_retries`` retries the caller gets the failure itself, and nobody tries again."""
-    for failures in (BUDGET + 1, BUDGET + 2, 100):
-        case = f"surfaces-{tool}-{manner}-{failures}"
-        answer = stack.call(tool, case, failures, manner)
-        assert answer.failed, answer
+    for failures in SURFACING:
+        ended = begun.calls[Call(tool, failures, manner)].result()
+        assert ended.answer.failed, ended
         # Of an exception the gateway tells its callers at /rpc nothing.
-        assert ("failed as told" if manner == "error" else "Internal error") in answer.text
-        assert stack.attempts(case) == BUDGET + 1
+        told = "failed as told" if manner == "error" else "Internal error"
+        assert told in ended.answer.text
+        assert ended.attempts == BUDGET + 1
 
 
 @pytest.mark.parametrize("tool", POLICIES)
 def test_attempts_are_the_same_under_every_implementation(stacks: Stacks, tool: str) -> None:
     """Whatever a tool's policy, each implementation makes as many attempts as the hybrid."""
-
-    def attempts(stack: Stack, failures: int, manner: str) -> int:
-        case = f"same-{tool}-{manner}-{failures}"
-        stack.call(tool, case, failures, manner)
-        return stack.attempts(case)
-
-    calls = list(product((0, 1, BUDGET, 100), ("error", "break")))
-    for configuration in ONE_WORKER:
-        stacks.begin(configuration)
     table = {
-        str(configuration): {call: attempts(stacks[configuration].stack, *call) for call in calls}
+        str(configuration): {
+            call: stacks[configuration].calls[call].result().attempts
+            for call in UNDER_POLICIES
+            if call.tool == tool
+        }
         for configuration in ONE_WORKER
     }
     assert table == dict.fromkeys(table, table["legacy"])
 
 
 @every_stack
-def test_the_gateway_bounds_the_budget(stack: Stack) -> None:
+def test_the_gateway_bounds_the_budget(begun: Begun) -> None:
     """``max_tool_retries`` of the gateway holds where a policy allows more."""
-    answer = stack.call("rest-above-the-ceiling", "ceiling", 100)
-    assert answer.failed
-    assert stack.attempts("ceiling") == CEILING + 1
-
-
-@every_stack
-def test_calls_at_the_same_time_have_budgets_of_their_own(stack: Stack) -> None:
-    """A chain belongs to one request: others that fail at the same time take nothing from it."""
-    failures = [number % (BUDGET + 2) for number in range(12)]
-    cases = [f"at-once-{number}" for number in range(len(failures))]
-    with ThreadPoolExecutor(len(cases)) as pool:
-        answers = list(pool.map(stack.call, [Tool.MCP] * len(cases), cases, failures))
-    assert [answer.failed for answer in answers] == [count > BUDGET for count in failures]
-    assert [stack.attempts(case) for case in cases] == [
-        min(count, BUDGET) + 1 for count in failures
-    ]
+    ended = begun.calls[Call("rest-above-the-ceiling", 100)].result()
+    assert ended.answer.failed
+    assert ended.attempts == CEILING + 1
 
 
 @every_stack
@@ -102,7 +81,7 @@ def test_a_request_id_that_comes_back_has_its_whole_budget(stack: Stack, failure
     """Success and exhaustion end a chain: the next call of the same request id starts anew."""
     for number in range(2):
         case = f"comes-back-{failures}-{number}"
-        stack.call(Tool.REST, case, failures, request_id=f"the-same-{failures}")
+        stack.call(Tool.REST, case, failures, note=SECRET, request_id=f"the-same-{failures}")
         assert stack.attempts(case) == min(failures, BUDGET) + 1
 
 
@@ -123,8 +102,8 @@ def test_an_mcp_client_sees_the_same(stack: Stack) -> None:
 
     recovered, failed = asyncio.run(
         calls(
-            {"case": "client-recovers", "failures": BUDGET},
-            {"case": "client-fails", "failures": BUDGET + 1, "manner": "break"},
+            {"case": "client-recovers", "failures": BUDGET, "note": SECRET},
+            {"case": "client-fails", "failures": BUDGET + 1, "manner": "break", "note": SECRET},
         )
     )
     assert not recovered.isError

@@ -6,40 +6,33 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.tests.configurations import BUDGET, EVERY
-from gateway.tests.slow_calls import OUTLIVING, TIMEOUTS, Ended, SlowCall
+from gateway.tests.calls import OUTLIVING, TIMEOUTS, Call
+from gateway.tests.configurations import BUDGET, ONE_WORKER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from concurrent.futures import Future
+    from gateway.tests.conftest import Begun
 
-every_stack = pytest.mark.parametrize("stack", EVERY, ids=str, indirect=True)
+every_stack = pytest.mark.parametrize("begun", ONE_WORKER, ids=str, indirect=True)
 
 
 @every_stack
 @pytest.mark.parametrize("call", TIMEOUTS, ids=str)
-@pytest.mark.usefixtures("stack")
-def test_timeouts_take_the_retry_path(
-    call: SlowCall, slow: Mapping[SlowCall, Future[Ended]]
-) -> None:
+def test_timeouts_take_the_retry_path(call: Call, begun: Begun) -> None:
     """An attempt without an answer is a failure like any other, and counts in the budget."""
-    ended = slow[call].result()
+    ended = begun.calls[call].result()
     assert ended.answer.failed is (call.failures > BUDGET)
     assert ended.attempts == min(call.failures, BUDGET) + 1
 
 
 @every_stack
 @pytest.mark.parametrize("call", OUTLIVING, ids=str)
-@pytest.mark.usefixtures("stack")
-def test_a_chain_outlives_the_plugin_object_that_began_it(
-    call: SlowCall, slow: Mapping[SlowCall, Future[Ended]]
-) -> None:
+def test_a_chain_outlives_the_plugin_object_that_began_it(call: Call, begun: Begun) -> None:
     """The gateway drops plugin objects that are 30 s old; the chain goes on, with what is left.
 
     Nothing of the gateway is changed for this: the tool's delay is 31 s. With a budget of one
     retry, a chain that is forgotten is one attempt too many.
     """
-    ended = slow[call].result()
+    ended = begun.calls[call].result()
     assert ended.rebuilt > 0
     assert ended.answer.failed is (call.failures > 1)
     assert ended.attempts == 2

@@ -1,0 +1,31 @@
+"""What tools are given, and what they answer, is nobody's business."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.stack import EVIDENCE, Tool
+from gateway.tests.configurations import DRILL, EVERY, SECRET
+from gateway.tests.evidence import Evidence
+
+if TYPE_CHECKING:
+    from gateway.stack import Stack
+
+
+@pytest.mark.parametrize("begun", EVERY, ids=str, indirect=True)
+def test_planted_secrets_turn_up_nowhere(stack: Stack, request: pytest.FixtureRequest) -> None:
+    """What is in arguments, texts and structured content is not in evidence, log or metrics."""
+    for tool in Tool:
+        assert SECRET in stack.call(tool, f"secret-{tool}", 1, "structured", note=SECRET).text
+    if request.node.callspec.params["begun"] is DRILL:
+        evidence = Evidence(stack)
+        evidence.wait_for_decisions(stack.attempts())
+        contents = {sample["result"]["structuredContent"] for sample in evidence.samples()}
+        assert "object" in contents, "no sample of a result with structured content"
+    folder = stack.folder / EVIDENCE
+    written = [path.read_text() for path in folder.rglob("*") if path.is_file()]
+    assert written or folder.is_file()
+    assert not [text for text in (*written, *stack.said()) if SECRET in text]
+    assert SECRET not in stack.gateway.metrics()
