@@ -71,7 +71,7 @@ class Guard:
         self._times: deque[float] = deque(maxlen=1)
         self._trip: Trip | None = None
         self._stored_in: Path | None = None
-        #: How often it tripped in this process.
+        #: How often it tripped by what this process saw; what it follows is another's to count.
         self.trips = 0
         #: Called when it trips, after the switch is set.
         self.on_trip: Callable[[Trip], None] = lambda _: None
@@ -108,6 +108,7 @@ class Guard:
             since = datetime.now(UTC).isoformat(timespec="seconds")
             trip = Trip(why, since, os.getpid(), trouble)
             self._set(trip)
+            self.trips += 1
         _log.error(
             "%s: the guard has tripped, the hybrid decides all new chains until the guard is "
             "reset (retry-parity guard): %s",
@@ -166,7 +167,6 @@ class Guard:
     def _set(self, trip: Trip) -> None:
         self._switch.tripped = True
         self._trip = trip
-        self.trips += 1
 
 
 def guard_file(directory: Path, name: str) -> Path:

@@ -90,6 +90,7 @@ def test_whoever_trips_writes_the_file_and_the_others_follow(
         other.synchronise(path)
     assert switch.tripped
     assert other.trip == first.trip
+    assert (first.trips, other.trips) == (1, 0)
     assert len(caplog.records) == 2
     assert "the guard is tripped since" in caplog.records[1].getMessage()
 
