@@ -27,4 +27,4 @@ def post_fork(_server: Arbiter, _worker: Worker) -> None:
 
 def child_exit(_server: Arbiter, worker: Worker) -> None:
     """Take what a worker that is gone reported as its present state off the metrics page."""
-    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # has no types
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # it has no types

@@ -248,7 +248,7 @@ def test_a_bad_value_that_stays_counts_once(
     listener = followed.begin()
     for percent, value in enumerate(["off", "off", "on", "off"]):
         followed.write(flags(value, percent))
-        listener.wait(lambda told, percent=percent: told.canary_percent == percent)  # type: ignore[misc]
+        listener.wait(lambda told, percent=percent: told.canary_percent == percent)  # type: ignore[misc] # a default in a lambda
     assert listener.last.rejected == 3
     assert [line.split("'")[1] for line in lines(caplog, logging.WARNING)] == ["off", "on"]
 

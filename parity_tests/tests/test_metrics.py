@@ -132,7 +132,7 @@ class Workers:
     def page(self) -> Page:
         """Read the page that they share."""
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(self.directory))  # type: ignore[no-untyped-call]
+        MultiProcessCollector(registry, path=str(self.directory))  # type: ignore[no-untyped-call] # it has no types
         return page_of(registry)
 
 
@@ -158,7 +158,7 @@ def test_every_metric_of_the_table_is_on_the_page(registry: CollectorRegistry) -
     """Name, type, help and labels as the table has them, in both formats of a page."""
     exposed(registry, retry=figures())
     plain = prometheus_client.generate_latest(registry)
-    newer = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+    newer = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call] # it has no types
     for read, text in ((parser, plain), (openmetrics_parser, newer)):
         found = read.text_string_to_metric_families(text.decode())
         families = {family.name: family for family in found}

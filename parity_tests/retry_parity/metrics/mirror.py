@@ -140,7 +140,7 @@ def _stored(file: Path) -> Iterator[tuple[str, float]]:
     from prometheus_client.mmap_dict import MmapedDict
 
     with suppress(FileNotFoundError):
-        stored = MmapedDict.read_all_values_from_file(str(file))  # type: ignore[no-untyped-call]
+        stored = MmapedDict.read_all_values_from_file(str(file))  # type: ignore[no-untyped-call] # it has no types
         for key, number, *_ in stored:
             yield key, number
 

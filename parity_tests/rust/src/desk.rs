@@ -4,25 +4,23 @@
 //! the candidate and it fails, or differs from the hybrid without an explanation, the hybrid's
 //! answer stands; where there is none, the call is not retried.
 
-use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pyo3::exceptions::{
-    PyGeneratorExit, PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyUnicodeEncodeError,
-};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
-use pyo3::{PyTraverseError, PyVisit, ffi, intern};
+use pyo3::{PyTraverseError, PyVisit, intern};
 
 use retry_models::Fields;
 
 use crate::agreement::{Answer, odd_delay_of};
+use crate::asking::{Call, Deed, Hook, Inside, ask, guarded, internal_errors, passes_through};
 use crate::book::{Book, Stratum, Verdict};
 use crate::clock::{now_ns, now_s};
-use crate::identity::{BUCKETS, Identity, Names};
-use crate::open::{self, Change, Known, Step};
+use crate::identity::{BUCKETS, Names};
+use crate::memories::Memories;
+use crate::open::{self, Change, Step};
+use crate::plan::{Plan, Reason};
 use crate::setting::Setting;
 use crate::side::{Act, Mode, Side};
 use crate::signal::{Facts, Signal, signal_of, text_length};
@@ -36,13 +34,6 @@ const MOST_JUDGED: usize = 262_144;
 /// Tools whose settings are kept; with more of them, all are asked for again.
 const MOST_SETTINGS: usize = 4096;
 
-/// The hook of a side, and what else is known of it.
-struct Hook {
-    function: Py<PyAny>,
-    takes_extensions: bool,
-    internal_errors: Option<Py<PyAny>>,
-}
-
 /// See `_native.pyi`.
 #[pyclass(frozen, module = "retry_parity._native")]
 pub(crate) struct Desk {
@@ -55,82 +46,11 @@ pub(crate) struct Desk {
     compare_share: u64,
     time_limit_ns: u64,
     judge_all: bool,
-    /// Collections of the hybrid's keys of chains that a judge has to see.
-    remembered: Vec<Py<PyAny>>,
+    memories: Memories,
     sides: [OnceLock<Option<Hook>>; 2],
-    stores: OnceLock<Vec<Store>>,
     settings: Py<PyDict>,
     /// Settings asked for, so that their number stays bounded.
     asked: AtomicUsize,
-}
-
-/// How one of the hybrid's stores is read: how many chains it holds, and the failures of one.
-type Store = (Py<PyAny>, Py<PyAny>);
-
-/// Who takes part in a call.
-struct Plan<'py> {
-    decider: Side,
-    compares: bool,
-    names: Option<Names<'py>>,
-    identity: Option<Identity>,
-    chain: Option<Known>,
-    reason: Reason,
-}
-
-/// Why a call is not compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    /// It is, or nobody wants it to be.
-    None,
-    Unseen,
-    SampledOut,
-    TimeLimit,
-    TooLarge,
-    NotLoaded,
-    HybridNotLoaded,
-}
-
-impl Reason {
-    fn word(self) -> Option<&'static str> {
-        match self {
-            Self::None | Self::SampledOut => None,
-            Self::Unseen => Some("chain-began-unseen"),
-            Self::TimeLimit => Some("over-time-limit"),
-            Self::TooLarge => Some("too-large"),
-            Self::NotLoaded => Some("candidate-not-loaded"),
-            Self::HybridNotLoaded => Some("hybrid-not-loaded"),
-        }
-    }
-}
-
-/// What a side did.
-struct Deed<'py> {
-    outcome: PyResult<Bound<'py, PyAny>>,
-    /// The answer, where it is of the usual form.
-    answer: Option<Answer<'py>>,
-    act: Act,
-    delay_ms: i64,
-    duration_ns: u64,
-}
-
-impl Deed<'_> {
-    /// Whether it is no answer that a gateway can use.
-    fn is_nonsense(&self) -> bool {
-        self.answer
-            .as_ref()
-            .is_none_or(|answer| answer.delay_ms < 0)
-    }
-
-    fn told(&self) -> (Act, i64) {
-        (self.act, self.delay_ms)
-    }
-}
-
-/// One call under way.
-struct Call<'a, 'py> {
-    payload: &'a Bound<'py, PyAny>,
-    context: &'a Bound<'py, PyAny>,
-    extensions: &'a Bound<'py, PyAny>,
 }
 
 #[pymethods]
@@ -165,9 +85,8 @@ impl Desk {
             compare_share: buckets(compare_percent)?,
             time_limit_ns,
             judge_all,
-            remembered,
+            memories: Memories::new(remembered),
             sides: [OnceLock::new(), OnceLock::new()],
-            stores: OnceLock::new(),
             settings: PyDict::new(py).unbind(),
             asked: AtomicUsize::new(0),
         })
@@ -354,7 +273,7 @@ impl Desk {
         }
         if side == Side::Reference {
             let stores = lane.call_method0(intern!(py, "hybrid_stores"))?.extract()?;
-            let _ = self.stores.set(stores);
+            self.memories.meet(stores);
         }
         let (function, takes_extensions, internal_errors) = loaded.extract()?;
         Ok(Some(Hook {
@@ -505,18 +424,18 @@ impl Desk {
             return None;
         }
         let mut read = None;
-        if retries || self.is_anything_remembered(py)? {
+        if retries || self.memories.is_anything_remembered(py)? {
             let names = plan.names(call, &mut read)?;
-            if self.is_remembered(names, retries).unwrap_or(true) {
+            if self.memories.is_remembered(names, retries).unwrap_or(true) {
                 return None;
             }
         }
         let counted = if retries {
             let setting = self.setting(call)?;
-            let store = self.store_of(setting.get())?;
-            count(py, store, plan.names(call, &mut read)?)?
-        } else if self.is_anything_live(py)? {
-            self.counted(py, plan.names(call, &mut read)?)?
+            let names = plan.names(call, &mut read)?;
+            self.memories.counted_for(py, setting.get(), names)?
+        } else if self.memories.is_anything_live(py)? {
+            self.memories.counted(py, plan.names(call, &mut read)?)?
         } else {
             0
         };
@@ -534,59 +453,6 @@ impl Desk {
         }
         let before = plan.chain.map_or(0, |chain| chain.failures);
         (counted > 0 && counted == before.saturating_add(1)).then_some(counted)
-    }
-
-    fn is_anything_remembered(&self, py: Python<'_>) -> Option<bool> {
-        for chains in &self.remembered {
-            if !chains.bind(py).is_empty().ok()? {
-                return Some(true);
-            }
-        }
-        Some(false)
-    }
-
-    /// Whether a judge has to see a call of this chain, or of one that the hybrid confuses it with.
-    fn is_remembered(&self, names: &Names<'_>, retries: bool) -> PyResult<bool> {
-        let py = names.tool.py();
-        if retries && names.may_collide()? {
-            return Ok(true);
-        }
-        let joined = names.tool.add(intern!(py, ":"))?.add(&names.request_id)?;
-        for chains in &self.remembered {
-            if chains.bind(py).contains(&joined)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    fn is_anything_live(&self, py: Python<'_>) -> Option<bool> {
-        for (live, _) in self.stores.get()? {
-            if is_live(py, live)? {
-                return Some(true);
-            }
-        }
-        Some(false)
-    }
-
-    /// The hybrid's count of a chain, in whichever of its stores it is.
-    fn counted(&self, py: Python<'_>, names: &Names<'_>) -> Option<u32> {
-        let mut all = 0_u32;
-        for store in self.stores.get()? {
-            all = all.saturating_add(count(py, store, names)?);
-        }
-        Some(all)
-    }
-
-    /// The store in which the hybrid keeps the chains of a tool: the first one of those whose text
-    /// is read, the last one of the others.
-    fn store_of(&self, setting: &Setting) -> Option<&Store> {
-        let stores = self.stores.get()?;
-        if setting.text_path {
-            stores.first()
-        } else {
-            stores.last()
-        }
     }
 
     /// What is known of the call's tool; `None` where its config raises at every call.
@@ -749,50 +615,13 @@ impl Desk {
 
     fn is_still_counted(&self, call: &Call<'_, '_>, plan: &Plan<'_>) -> bool {
         let py = call.payload.py();
-        if self.is_anything_live(py) != Some(true) {
+        if self.memories.is_anything_live(py) != Some(true) {
             return false;
         }
         let mut read = None;
         plan.names(call, &mut read)
-            .and_then(|names| self.counted(py, names))
+            .and_then(|names| self.memories.counted(py, names))
             .is_some_and(|count| count > 0)
-    }
-}
-
-impl<'py> Plan<'py> {
-    /// Reads what ties the call to its chain; what cannot be read belongs to none.
-    fn find(&mut self, call: &Call<'_, 'py>) {
-        self.names = Names::read(call.payload, call.context).ok().flatten();
-        self.identity = self.names.as_ref().and_then(|names| names.identity().ok());
-    }
-
-    /// Goes on with a chain as it began.
-    fn go_on(&mut self, chain: Known, mode: Mode) {
-        self.decider = chain.owner;
-        // Under legacy no candidate runs but where it has to decide to the end.
-        self.compares = chain.is_whole && (mode != Mode::Legacy || chain.owner == Side::Candidate);
-        if !self.compares {
-            self.reason = match mode {
-                Mode::Legacy => Reason::None,
-                Mode::Shadow | Mode::Canary => Reason::Unseen,
-                Mode::Rust => Reason::SampledOut,
-            };
-        }
-    }
-
-    /// The names that were read, or are read now.
-    fn names<'a>(
-        &'a self,
-        call: &Call<'_, 'py>,
-        read: &'a mut Option<Names<'py>>,
-    ) -> Option<&'a Names<'py>> {
-        if self.names.is_some() {
-            return self.names.as_ref();
-        }
-        if read.is_none() {
-            *read = Names::read(call.payload, call.context).ok().flatten();
-        }
-        read.as_ref()
     }
 }
 
@@ -839,112 +668,9 @@ fn note_chain(
     Ok(())
 }
 
-/// Marks that a call is under way on this thread.
-struct Inside;
-
-thread_local! {
-    static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
-}
-
-impl Inside {
-    /// `None` where one is already.
-    fn enter() -> Option<Self> {
-        (!IS_INSIDE.replace(true)).then_some(Self)
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        IS_INSIDE.set(false);
-    }
-}
-
-/// Calls a hook and runs its coroutine, which never waits, to its end.
-fn ask<'py>(hook: &Hook, call: &Call<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
-    let py = call.payload.py();
-    let function = hook.function.bind(py);
-    let coroutine = if hook.takes_extensions {
-        function.call1((call.payload, call.context, call.extensions))?
-    } else {
-        function.call1((call.payload, call.context))?
-    };
-    let mut result = std::ptr::null_mut();
-    // SAFETY: a live object and None; where the function says that there is a result, it gives a
-    // new reference, and otherwise it has set an exception.
-    let (status, result) = unsafe {
-        let status = ffi::PyIter_Send(coroutine.as_ptr(), ffi::Py_None(), &raw mut result);
-        (status, Bound::from_owned_ptr_or_opt(py, result))
-    };
-    match (status, result) {
-        (ffi::PySendResult::PYGEN_RETURN, Some(answer)) => Ok(answer),
-        (ffi::PySendResult::PYGEN_NEXT, _) => {
-            coroutine.call_method0(intern!(py, "close"))?;
-            Err(PyRuntimeError::new_err(
-                "the hook waited for something; it is expected to answer at once",
-            ))
-        }
-        _ => Err(PyErr::fetch(py)),
-    }
-}
-
-/// The failures of a chain in one of the hybrid's stores.
-fn count(py: Python<'_>, store: &Store, names: &Names<'_>) -> Option<u32> {
-    let (live, counted) = store;
-    if !is_live(py, live)? {
-        return Some(0);
-    }
-    match counted.bind(py).call1((&names.tool, &names.request_id)) {
-        Ok(count) => count.extract().ok(),
-        // The fast path takes no such name (ledger: name-encoding), and counts nothing.
-        Err(error) if error.is_instance_of::<PyUnicodeEncodeError>(py) => Some(0),
-        Err(_) => None,
-    }
-}
-
-fn is_live(py: Python<'_>, live: &Py<PyAny>) -> Option<bool> {
-    live.bind(py).call0().ok()?.is_truthy().ok()
-}
-
 /// Whether judging the call would read more text than an event loop should wait for.
 fn is_too_large(call: &Call<'_, '_>) -> bool {
     let py = call.payload.py();
     let result = PAYLOAD.of(call.payload).get(intern!(py, "result"));
     result.is_ok_and(|result| text_length(&result, MOST_JUDGED) > MOST_JUDGED)
-}
-
-/// How many errors a side has turned into answers so far.
-fn internal_errors(py: Python<'_>, hook: &Hook) -> u64 {
-    hook.internal_errors
-        .as_ref()
-        .and_then(|read| read.call0(py).ok()?.extract(py).ok())
-        .unwrap_or(0)
-}
-
-/// Whether an exception ends the process, the task or a generator, and is nothing else.
-fn passes_through(error: &PyErr, py: Python<'_>) -> bool {
-    error.is_instance_of::<PyKeyboardInterrupt>(py)
-        || error.is_instance_of::<PySystemExit>(py)
-        || error.is_instance_of::<PyGeneratorExit>(py)
-        || is_cancellation(error, py)
-}
-
-fn is_cancellation(error: &PyErr, py: Python<'_>) -> bool {
-    static CANCELLED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    CANCELLED
-        .import(py, "asyncio", "CancelledError")
-        .is_ok_and(|cancelled| error.is_instance(py, cancelled))
-}
-
-/// Lets out of the harness's own steps only a person's interrupt and a cancellation; the lane has
-/// made sure that it is a real one.
-fn guarded<T>(py: Python<'_>, done: PyResult<T>) -> PyResult<Option<T>> {
-    match done {
-        Ok(value) => Ok(Some(value)),
-        Err(error)
-            if error.is_instance_of::<PyKeyboardInterrupt>(py) || is_cancellation(&error, py) =>
-        {
-            Err(error)
-        }
-        Err(_) => Ok(None),
-    }
 }

@@ -5,13 +5,16 @@
 //! one that finds differences. It knows no rule of the plugin's, and no entry of the ledger.
 
 mod agreement;
+mod asking;
 mod book;
 mod clock;
 mod desk;
 mod identity;
 mod latency;
+mod memories;
 mod open;
 mod plain;
+mod plan;
 mod setting;
 mod side;
 mod signal;
