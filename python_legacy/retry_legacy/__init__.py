@@ -7,11 +7,12 @@ Quirks are kept on purpose; the migration's ledger lists those the Rust core doe
 
 from __future__ import annotations
 
+from retry_legacy.backoff import set_random
 from retry_legacy.clock import set_clock
 from retry_legacy.config import RetryConfig
 from retry_legacy.native import NATIVE_AVAILABLE
 from retry_legacy.plugin import PythonRetryWithBackoffPlugin, RetryWithBackoffPlugin
-from retry_legacy.state import chain_failures, clear_state, live_chains
+from retry_legacy.state import chain_failures, clear_state, live_chains, store_bytes
 
 if NATIVE_AVAILABLE:
     from retry_legacy._native import RetryStateManager
@@ -26,4 +27,6 @@ __all__ = [
     "clear_state",
     "live_chains",
     "set_clock",
+    "set_random",
+    "store_bytes",
 ]

@@ -1,11 +1,20 @@
 from collections.abc import Callable, Sequence
 from typing import final
 
-__all__ = ["RetryStateManager", "clear_state", "live_chains", "set_clock"]
+__all__ = [
+    "RetryStateManager",
+    "clear_state",
+    "live_chains",
+    "set_clock",
+    "set_random",
+    "store_bytes",
+]
 
 def clear_state() -> None: ...
 def live_chains() -> int: ...
 def set_clock(clock: Callable[[], float] | None, /) -> None: ...
+def set_random(source: Callable[[], float] | None, /) -> None: ...
+def store_bytes() -> int: ...
 
 @final
 class RetryStateManager:

@@ -6,8 +6,32 @@ import math
 import random
 from typing import TYPE_CHECKING
 
+from retry_legacy import native
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from retry_legacy.config import RetryConfig
+
+
+class _Random:
+    """Holds what draws, so that replacing it reaches every draw."""
+
+    def __init__(self) -> None:
+        self.draw: Callable[[], float] = random.random
+
+
+_random = _Random()
+
+
+def set_random(source: Callable[[], float] | None) -> None:
+    """Replace the random source of both paths; for tests and replay.
+
+    Args:
+        source: Draws from [0, 1). None restores the real one.
+    """
+    _random.draw = random.random if source is None else source
+    native.set_random(source)
 
 
 def delay_ms(attempt: int, config: RetryConfig) -> int:
@@ -22,5 +46,5 @@ def delay_ms(attempt: int, config: RetryConfig) -> int:
     """
     ceiling = min(config.max_backoff_ms, config.backoff_base_ms << attempt)
     if config.jitter:
-        return math.ceil(random.uniform(0, ceiling))  # noqa: S311 - spreads load, guards nothing
+        return math.ceil(ceiling * _random.draw())
     return ceiling

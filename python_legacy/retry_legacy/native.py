@@ -45,6 +45,17 @@ def set_clock(clock: Callable[[], float] | None) -> None:
         extension.set_clock(clock)
 
 
+def set_random(source: Callable[[], float] | None) -> None:
+    """Replace the fast path's random source; None restores the real one."""
+    if NATIVE_AVAILABLE:
+        extension.set_random(source)
+
+
+def store_bytes() -> int:
+    """Give the bytes that the fast path's chains take."""
+    return extension.store_bytes() if NATIVE_AVAILABLE else 0
+
+
 def clear_state() -> None:
     """Forget the fast path's chains."""
     if NATIVE_AVAILABLE:

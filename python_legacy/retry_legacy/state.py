@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from itertools import islice
+from typing import Final
 
 from retry_legacy import clock, native
 
 TTL_S = 300.0
 """Seconds a chain outlives its last failure. A chain exactly this old still counts."""
+
+_MOST_WEIGHED: Final = 1000
 
 
 @dataclass(slots=True)
@@ -67,6 +72,12 @@ class ChainStore:
         """Forget every chain."""
         self._chains.clear()
 
+    def bytes(self) -> int:
+        """Give the bytes that the chains take; of many, an estimate from some."""
+        some = list(islice(self._chains.items(), _MOST_WEIGHED))
+        each = sum(sys.getsizeof(key) + sys.getsizeof(chain) for key, chain in some)
+        return sys.getsizeof(self._chains) + each * len(self._chains) // max(len(some), 1)
+
     def __len__(self) -> int:
         """Count the chains held, stale ones included."""
         return len(self._chains)
@@ -85,6 +96,11 @@ def clear_state() -> None:
 def live_chains() -> int:
     """Count the chains of both stores, stale ones included until their store is next used."""
     return len(CHAINS) + native.live_chains()
+
+
+def store_bytes() -> int:
+    """Give the bytes that the chains of both stores take."""
+    return CHAINS.bytes() + native.store_bytes()
 
 
 def chain_failures(tool: str, request_id: str, *, native_path: bool) -> int:

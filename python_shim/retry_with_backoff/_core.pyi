@@ -41,6 +41,7 @@ __all__ = [
     "set_clock",
     "set_max_chains",
     "set_random",
+    "store_bytes",
 ]
 
 __version__: Final[str]
@@ -174,6 +175,9 @@ def set_max_chains(most: int, /) -> None:
 
 def live_chains() -> int:
     """Chains held, expired ones that no call has met yet included."""
+
+def store_bytes() -> int:
+    """Bytes that the chains take, with what is kept for chains to come."""
 
 def evicted_chains() -> int:
     """Chains dropped for want of room since the process began."""

@@ -101,6 +101,15 @@ def test_beyond_the_bound_the_oldest_chain_starts_anew(call: Call) -> None:
     assert again == {"third": 20, "first": 10}
 
 
+def test_the_bytes_of_the_chains_are_told(call: Call) -> None:
+    """More chains take more, in blocks; the bindings add nothing for each."""
+    before = _core.store_bytes()
+    for number in range(3000):
+        call(EXACT, FAILURE, request_id=str(number))
+    grown = _core.store_bytes() - before
+    assert 3000 * 40 <= grown <= 3000 * 100
+
+
 def test_the_environment_bounds_the_chains(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """RETRY_MAX_CHAINS is read when a plugin is built."""
     monkeypatch.setenv("RETRY_MAX_CHAINS", "1")

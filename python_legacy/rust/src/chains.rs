@@ -104,3 +104,11 @@ pub(crate) fn clear() {
 pub(crate) fn count() -> usize {
     chains().len()
 }
+
+/// Bytes taken: the table with its one control byte for each place, and the keys.
+pub(crate) fn bytes() -> usize {
+    let chains = chains();
+    let place = size_of::<(String, Chain)>().saturating_add(1);
+    let keys = chains.keys().map(String::capacity).sum::<usize>();
+    chains.capacity().saturating_mul(place).saturating_add(keys)
+}

@@ -12,6 +12,7 @@ mod chains;
 mod clock;
 mod exhaustion;
 mod manager;
+mod random;
 
 use pyo3::prelude::*;
 
@@ -34,9 +35,25 @@ fn set_clock(clock: Option<Bound<'_, PyAny>>) {
     clock::replace(clock.map(Bound::unbind));
 }
 
+/// Replaces the random source of this module: a callable that draws from [0, 1), None for the real
+/// one.
+#[pyfunction]
+#[pyo3(signature = (source, /))]
+fn set_random(source: Option<Bound<'_, PyAny>>) {
+    random::replace(source.map(Bound::unbind));
+}
+
+/// Bytes that this store takes.
+#[pyfunction]
+fn store_bytes() -> usize {
+    chains::bytes()
+}
+
 /// The hybrid's Rust fast path.
 #[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
-    use super::{clear_state, live_chains, manager::RetryStateManager, set_clock};
+    use super::{
+        clear_state, live_chains, manager::RetryStateManager, set_clock, set_random, store_bytes,
+    };
 }

@@ -88,8 +88,11 @@ impl RetryStateManager {
     }
 
     /// The delay in milliseconds before retry number `attempt`, which starts at 0.
-    fn compute_delay(&self, attempt: u32) -> u64 {
-        self.backoff.delay_ms(attempt)
+    ///
+    /// # Errors
+    /// What a replacing random source raises.
+    fn compute_delay(&self, py: Python<'_>, attempt: u32) -> PyResult<u64> {
+        self.backoff.delay_ms(py, attempt)
     }
 
     /// Whether these signals are a failure: a status decides when there is one, the flag otherwise.
@@ -101,7 +104,7 @@ impl RetryStateManager {
     /// Takes one result into account; returns (retry, delay in milliseconds).
     ///
     /// # Errors
-    /// What a replacing clock raises.
+    /// What a replacing clock or random source raises.
     #[pyo3(signature = (tool, request_id, is_error, status_code))]
     fn check_and_update(
         &self,
@@ -119,7 +122,7 @@ impl RetryStateManager {
         Ok(
             match chains::fail(tool, request_id, self.max_retries, now_s) {
                 Failure::Retryable(failures) => {
-                    (true, self.backoff.delay_ms(failures.saturating_sub(1)))
+                    (true, self.backoff.delay_ms(py, failures.saturating_sub(1))?)
                 }
                 Failure::Exhausted(failures) => {
                     exhaustion::warn(py, tool, request_id, failures);

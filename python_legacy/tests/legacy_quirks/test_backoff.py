@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from retry_legacy import RetryConfig, RetryStateManager
+from retry_legacy import RetryConfig, RetryStateManager, set_random
 from retry_legacy.backoff import delay_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .driver import Load
 
 U64_MAX = 2**64 - 1
@@ -57,6 +59,32 @@ def test_jitter_of_the_python_path_is_rounded_up() -> None:
     """A uniform draw below the ceiling is rounded up, so that 0 does not come."""
     config = RetryConfig(backoff_base_ms=3, max_backoff_ms=3, jitter=True)
     assert {delay_ms(0, config) for _ in range(2000)} == {1, 2, 3}
+
+
+@pytest.fixture
+def scripted_draws() -> Iterator[list[float]]:
+    """Put draws in the place of the random source of both paths; the last one is drawn first."""
+    draws: list[float] = []
+    set_random(draws.pop)
+    yield draws
+    set_random(None)
+
+
+@pytest.mark.parametrize(("draw", "delay"), [(0.0, 0), (0.5, 2), (0.75, 3), (0.999999, 3)])
+def test_a_replaced_source_draws_for_the_fast_path(
+    scripted_draws: list[float], draw: float, delay: int
+) -> None:
+    """A replay draws the same each time: every delay from 0 to the ceiling, each as likely."""
+    scripted_draws.append(draw)
+    assert fast(3, 3, jitter=True).compute_delay(0) == delay
+    assert scripted_draws == []
+
+
+def test_a_replaced_source_draws_for_the_python_path(scripted_draws: list[float]) -> None:
+    """The same source, so that a replay sets one only."""
+    scripted_draws += [0.999999, 0.5, 0.1]
+    config = RetryConfig(backoff_base_ms=3, max_backoff_ms=3, jitter=True)
+    assert [delay_ms(0, config) for _ in range(3)] == [1, 2, 3]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")

@@ -48,6 +48,19 @@ def test_the_paths_do_not_share_their_chains(load: Load) -> None:
     assert retry_legacy.live_chains() == 2
 
 
+def test_the_bytes_of_the_chains_are_told(load_on: Load) -> None:
+    """More chains, and longer names, take more, on either path."""
+    plugin = load_on()
+    before = retry_legacy.store_bytes()
+    for number in range(500):
+        plugin.delay(request_id=f"{number}")
+    short = retry_legacy.store_bytes()
+    for number in range(500):
+        plugin.delay(request_id=f"{number}{'x' * 200}")
+    assert short - before >= 500 * 40
+    assert retry_legacy.store_bytes() - short >= 500 * 200
+
+
 def test_names_with_colons_meet(load_on: Load) -> None:
     """The key is "tool:request", so that two chains may be one (ledger: key-collision)."""
     plugin = load_on()

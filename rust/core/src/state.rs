@@ -152,6 +152,14 @@ impl StateStore {
         self.index.len == 0
     }
 
+    /// Bytes that the store takes, with what is kept for chains to come.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            .saturating_add(self.slab.bytes())
+            .saturating_add(self.index.bytes())
+    }
+
     /// How many chains were dropped for want of room since the store was made.
     #[must_use]
     pub fn evicted(&self) -> u64 {
@@ -293,6 +301,11 @@ impl Slab {
         slot
     }
 
+    fn bytes(&self) -> usize {
+        let block = |block: &Vec<Chain>| block.capacity().saturating_mul(size_of::<Chain>());
+        self.blocks.iter().map(block).sum()
+    }
+
     /// Frees the place of an entry and gives the entry's id.
     fn take(&mut self, slot: Slot) -> Option<ChainId> {
         let next = self.free;
@@ -337,6 +350,12 @@ impl Index {
                 slab.get(*slot).is_some_and(|chain| chain.id == id)
             })
             .copied()
+    }
+
+    fn bytes(&self) -> usize {
+        let tables: usize = self.shards.iter().map(HashTable::allocation_size).sum();
+        let shard = size_of::<HashTable<Slot>>();
+        tables.saturating_add(self.shards.capacity().saturating_mul(shard))
     }
 
     /// Adds an entry whose id is not in there yet.

@@ -105,6 +105,20 @@ fn expired_chains_leave_under_successes_too() {
 }
 
 #[test]
+fn the_bytes_are_those_of_the_entries_and_their_tables() {
+    // Some 50 bytes for each of many; what little an empty store takes is told as well.
+    let mut store = store(200_000);
+    let empty = store.bytes();
+    for id in 0..100_000 {
+        store.record_failure(key("a", &id.to_string()), START);
+    }
+    let each = (store.bytes() - empty) / 100_000;
+    assert!((40..=64).contains(&each), "{each} bytes for each chain");
+    store.clear();
+    assert_eq!(store.bytes(), empty);
+}
+
+#[test]
 fn a_success_forgets_the_chain() {
     let mut store = store(10);
     store.record_failure(key("a", "1"), START);

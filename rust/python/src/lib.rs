@@ -29,7 +29,7 @@ mod _core {
     #[pymodule_export]
     use crate::process::{
         clear_state, evicted_chains, live_chains, panic_for_tests, set_clock, set_max_chains,
-        set_random,
+        set_random, store_bytes,
     };
     #[pymodule_export]
     use crate::report::{internal_errors, last_internal_error, report_internal_error};

@@ -183,6 +183,11 @@ pub(crate) fn live_chains() -> usize {
 }
 
 #[pyfunction]
+pub(crate) fn store_bytes() -> usize {
+    STORE.with(|store| store.bytes())
+}
+
+#[pyfunction]
 pub(crate) fn evicted_chains() -> u64 {
     STORE.with(|store| store.evicted())
 }
