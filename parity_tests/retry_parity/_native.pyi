@@ -1,15 +1,21 @@
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, final
 
 from cpex.framework import PluginContext
+
+from retry_parity.traces.calls import Batch
 
 __all__ = [
     "Book",
     "Desk",
     "Latency",
+    "Playback",
     "Setting",
     "Switch",
+    "binomial_upper_bound",
     "canary_bucket",
+    "chain_hash",
+    "chain_hashes",
     "evicted_chains",
     "facts_of",
     "forget_chains",
@@ -17,6 +23,7 @@ __all__ = [
     "salted_hash",
     "sample_bucket",
     "set_clock",
+    "set_salt",
     "signal_of",
     "steps_of",
     "surely_same",
@@ -55,6 +62,20 @@ class Latency:
 
     def encoded(self) -> str:
         """Give the whole histogram in HdrHistogram's V2 format, compressed, as base64."""
+
+    def buckets(self) -> list[tuple[int, int]]:
+        """Give what was counted: the longest duration of each bucket, nanoseconds, and how many."""
+
+    def merge(self, other: Latency, /) -> None:
+        """Add what another one has counted."""
+
+    @staticmethod
+    def decoded(text: str, /) -> Latency:
+        """Read what `encoded` has written; the sum is known to within 1 % then.
+
+        Raises:
+            ValueError: It is something else.
+        """
 
     def clear(self) -> None:
         """Forget what was counted."""
@@ -134,6 +155,13 @@ class Setting:
         base_ms: int,
         cap_ms: int,
     ) -> Setting: ...
+    @property
+    def overridden(self) -> bool:
+        """Whether the tool has an override of its own."""
+
+    @property
+    def text_path(self) -> bool:
+        """Whether its text content is checked."""
 
 @final
 class Desk:
@@ -183,6 +211,70 @@ class Desk:
                 task.
         """
 
+@final
+class Playback:
+    """Plays recorded calls to a desk, each at its time; also the clock and the random source."""
+
+    def __new__(cls) -> Playback: ...
+    @property
+    def seq(self) -> int:
+        """Running number of the call that is played."""
+
+    def now(self) -> float:
+        """Give the time of the call that is played, seconds."""
+
+    def draw(self) -> float:
+        """Draw from [0, 1): for a call's tool, request id and number always the same draws."""
+
+    def play(
+        self,
+        desk: Desk,
+        context: PluginContext,
+        make_payload: Callable[[str, object], object],
+        batch: Batch,
+        /,
+    ) -> None:
+        """Play a batch.
+
+        Args:
+            desk: Who decides.
+            context: Used for all calls; its request id is replaced.
+            make_payload: Makes a payload of a tool and a result, once for each pair in the batch.
+            batch: The calls.
+
+        Raises:
+            ValueError: The columns are of different lengths, or point outside.
+            BaseException: What ends the process, and what `make_payload` raises.
+        """
+
+def binomial_upper_bound(failures: int, trials: int, confidence: float, /) -> float:
+    """Give the upper bound on a rate of which failures were seen in independent trials.
+
+    Args:
+        failures: How many failed.
+        trials: Of how many.
+        confidence: That the rate is below the bound, between 0 and 1, one-sided.
+
+    Returns:
+        The exact (Clopper-Pearson) bound, 0 to 1; 1 without trials.
+
+    Raises:
+        ValueError: More failures than trials, or no confidence.
+    """
+
+def chain_hash(tool: str, request_id: str, /) -> int:
+    """Give 64 bits by which a trace is divided; the same everywhere and at all times.
+
+    Chains that the hybrid may take for one ("a:b" + "c" and "a" + "b:c") have the same.
+    """
+
+def chain_hashes(tools: Iterable[str], request_ids: Iterable[str], /) -> bytes:
+    """Give `chain_hash` of each pair, 8 bytes each, little-endian.
+
+    Raises:
+        ValueError: There are fewer request ids than tools.
+    """
+
 def canary_bucket(tool: str, request_id: str, /) -> int:
     """Give a chain's bucket, 0 to 9999: it is in the canary where that is below share x 100.
 
@@ -215,6 +307,9 @@ def steps_of(payload: object, context: PluginContext, /) -> tuple[list[dict[str,
 
 def facts_of(result: object, /) -> dict[str, object]:
     """Tell of a result what a decision may depend on: types, lengths, status codes, hashes."""
+
+def set_salt(salt: bytes, /) -> None:
+    """Replace the process's own salt by 16 bytes; for a replay, whose evidence is repeatable."""
 
 def salted_hash(text: str, /) -> str:
     """Give a hash that is the same for equal texts in one process, and in no other."""

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from retry_parity import _native
 from retry_parity._native import Book, Latency
@@ -25,10 +25,13 @@ from retry_parity.observation import Call, Hook, Observation, Side
 from retry_parity.strata import ACTS, stratum_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _MOST_NAMES: Final = 256
 _OTHER: Final = "(others)"
+#: Stands for a tool whose name is no text.
+_NAMELESS: Final = "(no name)"
+_LONGEST_NAME: Final = 256
 
 #: What counts as a call. Loading, and native policies, leave a trace only where they differ.
 _HOOK_CALLS: Final = frozenset({Hook.TOOL_POST_INVOKE, Hook.RESOURCE_POST_FETCH})
@@ -115,6 +118,18 @@ class Counts:
     harness_errors: dict[str, int]
 
 
+class Memory(NamedTuple):
+    """What the chains of one side take in this process.
+
+    Attributes:
+        chains: How many.
+        store_bytes: Bytes of what keeps them.
+    """
+
+    chains: int = 0
+    store_bytes: int = 0
+
+
 #: How one side did, in the order of `Book.decisions`.
 _SIDES: Final = (Side.REFERENCE, Side.CANDIDATE)
 
@@ -138,6 +153,11 @@ class Evidence:
         self.latency = {side: Latency() for side in _SIDES}
         #: What is counted at every call.
         self.book = Book(*self.latency.values())
+        #: Kinds of tools that the config makes possible: overridden, text checked. ``None`` where
+        #: nobody has looked.
+        self.shapes: frozenset[tuple[bool, bool]] | None = None
+        #: Completes a sample; ``None`` leaves it as it is.
+        self.complete: Callable[[Mapping[str, object]], Mapping[str, object]] | None = None
         #: What this worker's files take.
         self.bytes_on_disk = 0
         self._lock = threading.Lock()
@@ -154,6 +174,8 @@ class Evidence:
         self._dropped: Counter[str] = Counter()
         self._sampled: Counter[str] = Counter()
         self._samples: deque[Mapping[str, object]] = deque()
+        self._impact: dict[str, Counter[str]] = {}
+        self._most: dict[Side, Memory] = {}
 
     def begin_anew(self) -> None:
         """Start at zero again, in a child of a fork."""
@@ -180,6 +202,7 @@ class Evidence:
                 self._accepted_calls += is_call
                 return
             first = _count(self._divergent, comparison.signature)
+            self._count_impact(comparison)
         if first and not quiet:
             _log.warning(
                 "%s: the candidate decides differently: %s (%s, tool %r, request %s); "
@@ -190,6 +213,15 @@ class Evidence:
                 comparison.call.tool,
                 hashed(comparison.call.request_id),
             )
+
+    def _count_impact(self, comparison: Comparison) -> None:
+        tool = comparison.call.tool
+        name = tool[:_LONGEST_NAME] if isinstance(tool, str) else _NAMELESS
+        if name not in self._impact and len(self._impact) >= _MOST_NAMES:
+            name = _OTHER
+        kinds = self._impact.setdefault(name, Counter())
+        for difference in comparison.unexplained:
+            kinds[difference.kind.value] += 1
 
     def candidate_error(self, name: str, error: BaseException | None = None) -> None:
         """Count an error of the candidate; log each new name once."""
@@ -262,12 +294,22 @@ class Evidence:
 
     def live(self) -> dict[Side, int]:
         """Give the chains that each side holds; one that is not loaded is left out."""
-        found: dict[Side, int] = {}
-        if (hybrid := sys.modules.get("retry_legacy")) is not None:
-            found[Side.REFERENCE] = hybrid.live_chains()
-        if (core := sys.modules.get("retry_with_backoff._core")) is not None:
-            found[Side.CANDIDATE] = core.live_chains()
-        return found
+        return {side: holder.live_chains() for side, holder in _holders().items()}
+
+    def impact(self) -> dict[str, dict[str, int]]:
+        """Give the unexplained differences by tool and kind."""
+        with self._lock:
+            return {tool: dict(kinds) for tool, kinds in sorted(self._impact.items())}
+
+    def memory(self) -> dict[Side, Memory]:
+        """Look at what the chains take now, and give the most that was seen at any look."""
+        for side, holder in _holders().items():
+            now = Memory(holder.live_chains(), holder.store_bytes())
+            most = self._most.get(side, Memory())
+            self._most[side] = Memory(
+                max(now.chains, most.chains), max(now.store_bytes, most.store_bytes)
+            )
+        return dict(self._most)
 
     def evicted(self) -> dict[str, int]:
         """Give the chains dropped for want of room, by holder."""
@@ -288,6 +330,8 @@ class Evidence:
 
     def add_sample(self, sample: Mapping[str, object]) -> None:
         """Keep a sample until it is written."""
+        if self.complete is not None:
+            sample = self.complete(sample)
         with self._lock:
             if len(self._samples) < _MOST_SAMPLES:
                 self._samples.append(sample)
@@ -351,6 +395,13 @@ def where(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = "".join(f" at {Path(each.filename).name}:{each.lineno}" for each in frames[-3:])
     return f"{type(error).__name__}{place}"
+
+
+def _holders() -> dict[Side, Any]:
+    """Give the modules that hold chains, as far as they are loaded."""
+    names = {Side.REFERENCE: "retry_legacy", Side.CANDIDATE: "retry_with_backoff._core"}
+    found = ((side, sys.modules.get(name)) for side, name in names.items())
+    return {side: module for side, module in found if module is not None}
 
 
 def _by_side(counts: Sequence[Sequence[int]]) -> dict[tuple[Side, str], int]:

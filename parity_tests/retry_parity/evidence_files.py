@@ -4,7 +4,8 @@
 the last whole line is the evidence and a kill loses at most the time since then. When it has grown
 it is replaced by the first and the last line, in one rename. ``samples.jsonl`` has a line for each
 sample of a divergence. A line that a full disk or a kill cut off is followed by a new line, never
-continued: whoever reads leaves out what is no JSON.
+continued: whoever reads leaves out what is no JSON. ``trace.jsonl`` is the recorded traffic, where
+``capture`` is ``full``.
 
 Everything here runs on the upkeep's thread. Nothing raises: what cannot be written is counted.
 """
@@ -18,12 +19,17 @@ import os
 import platform
 import secrets
 import time
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from retry_parity.guard import file_name
 from retry_parity.ledger import shipped_text
+from retry_parity.traces.calls import Header
+from retry_parity.traces.reading import TRACE
+from retry_parity.traces.recording import Recording, recorder_of
+from retry_parity.traces.telling import header_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,14 +40,22 @@ if TYPE_CHECKING:
     from retry_parity.settings import EvidenceSettings
 
 #: Of the lines; a reader refuses what it does not know.
-FORMAT: Final = 1
+FORMAT: Final = 2
 COUNTS: Final = "counts.jsonl"
 SAMPLES: Final = "samples.jsonl"
 
 _MIB: Final = 1024 * 1024
 #: `COUNTS` is rewritten beyond it.
 _MOST_COUNTS: Final = _MIB
-_PACKAGES: Final = ("retry-with-backoff", "retry-with-backoff-legacy", "retry-parity", "cpex")
+PACKAGES: Final = ("retry-with-backoff", "retry-with-backoff-legacy", "retry-parity", "cpex")
+
+
+class Source(StrEnum):
+    """Where a run's calls came from."""
+
+    LIVE = "live"
+    REPLAY = "replay"
+    GENERATED = "generated"
 
 
 class EvidenceFiles:
@@ -67,21 +81,32 @@ class EvidenceFiles:
         #: The worker's folder.
         self.folder: Path = settings.directory / file_name(migration.name) / run
         self._about = {
-            "kind": "run",
-            "format": FORMAT,
-            "run": run,
-            "plugin": migration.name,
+            **about_run(run, Source.LIVE, migration),
             "pid": os.getpid(),
             "host": platform.node(),
             "started": started,
-            "versions": {name: _version(name) for name in _PACKAGES},
-            "config": migration.config_hash,
-            "ledger": _ledger_hash(),
             "capture": settings.capture,
         }
         self._sequence = 0
         self._last: dict[str, object] = {}
         self._is_torn = {COUNTS: False, SAMPLES: False}
+        self._recording = self._begin_recording(run, migration)
+
+    def _begin_recording(self, run: str, migration: Migration) -> Recording | None:
+        if self.settings.capture != "full":
+            return None
+        header = Header(
+            plugin=migration.name,
+            config=header_config(recorder_of(migration.name).config),
+            versions=installed_versions(),
+            origin="recorded",
+            run=run,
+        )
+
+        def lost(reason: str, calls: int) -> None:
+            migration.evidence.drop(f"trace: {reason}", calls)
+
+        return Recording(self.folder / TRACE, header, lost)
 
     def write(self, migration: Migration) -> None:
         """Append what is new."""
@@ -91,6 +116,8 @@ class EvidenceFiles:
                 self._write_samples(samples, migration)
             except OSError as error:
                 evidence.drop(_reason(error), len(samples))
+        if self._recording is not None:
+            self._recording.write(recorder_of(migration.name), self._most_recorded())
         try:
             self._write_counts(migration.figures())
             evidence.bytes_on_disk = self._size()
@@ -98,7 +125,7 @@ class EvidenceFiles:
             evidence.drop(_reason(error))
 
     def _write_samples(self, samples: Iterable[Mapping[str, object]], migration: Migration) -> None:
-        room = self.settings.limit_mib * _MIB - _MOST_COUNTS - _size_of(self.folder / SAMPLES)
+        room = self._room() - _size_of(self.folder / SAMPLES) - _size_of(self.folder / TRACE)
         lines = []
         for sample in samples:
             line = _line(sample)
@@ -109,6 +136,14 @@ class EvidenceFiles:
                 lines.append(line)
         if lines:
             self._append(SAMPLES, b"".join(lines))
+
+    def _room(self) -> int:
+        """Give the bytes for all but the counts."""
+        return self.settings.limit_mib * _MIB - _MOST_COUNTS
+
+    def _most_recorded(self) -> int:
+        """Give the bytes for the trace; samples are left a quarter of the room."""
+        return min(self._room() * 3 // 4, self._room() - _size_of(self.folder / SAMPLES))
 
     def _write_counts(self, figures: Figures) -> None:
         told = told_figures(figures)
@@ -138,7 +173,24 @@ class EvidenceFiles:
         self._is_torn[name] = False
 
     def _size(self) -> int:
-        return sum(_size_of(self.folder / name) for name in (COUNTS, SAMPLES))
+        return sum(_size_of(self.folder / name) for name in (COUNTS, SAMPLES, TRACE))
+
+
+def about_run(run: str, source: Source, migration: Migration) -> dict[str, object]:
+    """Give what the first line of every run's counts has, whatever the run was."""
+    shapes = migration.evidence.shapes
+    return {
+        "kind": "run",
+        "format": FORMAT,
+        "run": run,
+        "source": source.value,
+        "plugin": migration.name,
+        "versions": installed_versions(),
+        "config": migration.config_hash,
+        "ledger": ledger_hash(),
+        "candidate": migration.settings.candidate,
+        "shapes": None if shapes is None else [list(shape) for shape in sorted(shapes)],
+    }
 
 
 def told_figures(figures: Figures) -> dict[str, object]:
@@ -173,6 +225,9 @@ def told_figures(figures: Figures) -> dict[str, object]:
         "not_compared": dict(figures.not_compared),
         "candidate_errors": dict(figures.candidate_errors),
         "harness_errors": dict(figures.harness_errors),
+        "configs": figures.configs,
+        "impact": {tool: dict(kinds) for tool, kinds in figures.impact.items()},
+        "memory": {side.implementation: most._asdict() for side, most in figures.memory.items()},
         "strata": {name: dict(cells) for name, cells in figures.strata.items()},
         "latency": {
             side.implementation: latency.encoded() for side, latency in figures.latency.items()
@@ -193,7 +248,13 @@ def config_hash(config: object) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def _ledger_hash() -> str:
+def installed_versions() -> dict[str, str | None]:
+    """Give the versions of the packages that take part."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def ledger_hash() -> str:
+    """Give the SHA-256 of the shipped ledger."""
     return hashlib.sha256(shipped_text().encode()).hexdigest()
 
 

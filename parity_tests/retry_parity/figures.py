@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from retry_parity._native import Latency
+    from retry_parity.evidence import Memory
     from retry_parity.flag import Implementation
     from retry_parity.observation import Side
 
@@ -48,6 +49,9 @@ class Figures:
         not_compared: Calls not compared, by reason.
         candidate_errors: Exceptions and internal errors of the candidate, by name.
         harness_errors: Failures of the harness itself, by step.
+        impact: Unexplained differences by tool and kind.
+        memory: The most that the chains of a side took at any look.
+        configs: Different plugin configs of the plugin objects so far.
         strata: Comparisons by stratum and what became of them.
         latency: Time of the hook, by side.
         live: Chains held, by side; a side that is not loaded is left out.
@@ -76,6 +80,9 @@ class Figures:
     latency: Mapping[Side, Latency]
     live: Mapping[Side, int]
     evicted: Mapping[str, int]
+    configs: int = 1
+    impact: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    memory: Mapping[Side, Memory] = field(default_factory=dict)
     strata: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     evidence_dropped: Mapping[str, int] = field(default_factory=dict)
     evidence_bytes: int = 0

@@ -50,10 +50,11 @@ if TYPE_CHECKING:
 
     from cpex.framework import PluginConfig, PluginContext
 
-    from retry_parity._native import Setting
+    from retry_parity._native import Playback, Setting
     from retry_parity.migration import Migration
     from retry_parity.reference import Reference
     from retry_parity.sides import Loaded
+    from retry_parity.traces.calls import Batch
 
 #: What the desk hands over of one side: its answer or exception, whether it raised, nanoseconds.
 Deed: TypeAlias = tuple[object, bool, int]
@@ -131,6 +132,7 @@ class Lane:
             judge_all=observer is not None or check_payload,
         )
         self._load_now(flag)
+        self._evidence.shapes = self._sides.shapes() or self._evidence.shapes
         self._migration.admit(self)
         #: The hook: takes payload, context and extensions, gives the answer.
         self.decide: Callable[[object, object, object], Any] = self._desk.decide
@@ -141,6 +143,12 @@ class Lane:
     def implementation(self) -> Implementation:
         """The value of the flag in force for this object, before the guard."""
         return tuple(Implementation)[self._desk.mode]
+
+    @property
+    def candidates_error(self) -> BaseException | None:
+        """What the candidate raised when it was loaded."""
+        refusal = self._sides.candidates_refusal
+        return None if refusal is None else error_of(refusal)
 
     @property
     def reference(self) -> Reference:
@@ -189,6 +197,16 @@ class Lane:
     ) -> object:
         """Decide on a tool result; the candidate, not the hybrid, gets the extensions."""
         return self.decide(payload, context, extensions)
+
+    def play(
+        self,
+        playback: Playback,
+        context: PluginContext,
+        make_payload: Callable[[str, object], object],
+        batch: Batch,
+    ) -> None:
+        """Decide on recorded calls, one after the other; see `_native.Playback.play`."""
+        playback.play(self._desk, context, make_payload, batch)
 
     def judge(  # noqa: PLR0913, PLR0917 - the facts of one call
         self,

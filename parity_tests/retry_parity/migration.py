@@ -10,22 +10,29 @@ import logging
 import os
 import threading
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from retry_parity import _native, evidence
 from retry_parity._native import Switch
+from retry_parity.deciding.admission import Admission
 from retry_parity.evidence import evidence_of, reset
 from retry_parity.figures import Figures, ServiceState
 from retry_parity.flag import Flag, Implementation
 from retry_parity.guard import Guard
 from retry_parity.settings import MigrationSettings
+from retry_parity.traces import recording
 
 if TYPE_CHECKING:
+    from retry_parity.deciding.certificate import Requirement
     from retry_parity.evidence import Evidence
     from retry_parity.flag_service import Told
     from retry_parity.lane import Lane
 
 SERVICE_SOURCE: Final = "flag service"
+
+#: Beyond it the number says enough.
+_MOST_CONFIGS: Final = 16
 
 _NUMBERS: Final = {value: number for number, value in enumerate(Implementation)}
 
@@ -47,9 +54,12 @@ class Migration:
         self.guard = Guard(name, self.switch)
         #: SHA-256 of the plugin config without ``migration:``.
         self.config_hash = ""
+        #: Those of all plugin objects of this process; evidence is of one.
+        self.config_hashes: set[str] = set()
         self.settings = MigrationSettings()
         self._flag = Flag(Implementation.LEGACY, "default")
         self._told: Told | None = None
+        self._admission = Admission(name)
         self._lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
         self._lock = threading.Lock()
 
@@ -77,7 +87,22 @@ class Migration:
     def configure(self, settings: MigrationSettings, flag: Flag, config_hash: str) -> None:
         """Take the settings of the plugin object that was loaded last."""
         self.settings, self._flag, self.config_hash = settings, flag, config_hash
+        if len(self.config_hashes) < _MOST_CONFIGS:
+            self.config_hashes.add(config_hash)
         self.guard.configure(settings.guard)
+
+    def check(self, flag: Flag, required: Requirement | None) -> None:
+        """See whether a plugin object may be loaded with its flag, and under the one in force.
+
+        Raises:
+            FlagError: ``rust`` is either of them, and the certificate does not hold.
+        """
+        if Implementation.RUST in {flag.implementation, self.flag.implementation}:
+            self._admission.check(required)
+
+    def require(self, lane: Lane, required: Requirement | None) -> None:
+        """Note what a plugin object that was loaded requires of a flip to ``rust``."""
+        self._admission.note(lane, required)
 
     def admit(self, lane: Lane) -> None:
         """Know a plugin object, so that a flip reaches it."""
@@ -87,7 +112,7 @@ class Migration:
     def follow(self, told: Told) -> None:
         """Take what the flag service says; every plugin object decides by it from now on."""
         before = self.flag
-        self._told = told
+        self._told = told = self._admitted(told)
         number = None if told.implementation is None else number_of(told.implementation)
         self.switch.follow(number, told.canary_percent)
         with self._lock:
@@ -103,10 +128,20 @@ class Migration:
                 self.flag.source,
             )
 
+    def _admitted(self, told: Told) -> Told:
+        """Give what is taken of it: all, or all but a flip to ``rust`` that is not admitted."""
+        wanted = told.implementation or self._flag.implementation
+        in_force = self.flag.implementation
+        if self._admission.admits(wanted, in_force):
+            return told
+        kept = None if self._told is None else self._told.implementation
+        return replace(told, implementation=kept)
+
     def begin_anew(self) -> None:
         """Do in a child of a fork what it needs."""
         self._lock = threading.Lock()
         self.guard.begin_anew()
+        self._admission.begin_anew()
 
     def figures(self) -> Figures:
         """Give all figures of this process."""
@@ -117,7 +152,7 @@ class Migration:
             source=flag.source,
             canary_percent=self.canary_percent,
             service=self._service_state(),
-            rejected_flags=0 if told is None else told.rejected,
+            rejected_flags=(0 if told is None else told.rejected) + self._admission.refused,
             guard_tripped=trip is not None,
             guard_trips=self.guard.trips,
             guard_trouble="" if trip is None else trip.trouble or "unknown",
@@ -134,6 +169,9 @@ class Migration:
             latency=self.evidence.latency,
             live=self.evidence.live(),
             evicted=self.evidence.evicted(),
+            impact=self.evidence.impact(),
+            memory=self.evidence.memory(),
+            configs=len(self.config_hashes),
             strata=self.evidence.strata(),
             evidence_dropped=self.evidence.dropped(),
             evidence_bytes=self.evidence.bytes_on_disk,
@@ -169,6 +207,7 @@ def forget(plugin_name: str) -> None:
     with _by_name_lock:
         _by_name.pop(plugin_name, None)
     reset(plugin_name)
+    recording.forget(plugin_name)
 
 
 def _begin_anew() -> None:

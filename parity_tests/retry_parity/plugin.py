@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Final, cast
 
@@ -17,15 +18,19 @@ from cpex.framework import (
 )
 
 from retry_parity import upkeep
+from retry_parity.deciding.certificate import Requirement
 from retry_parity.evidence_files import config_hash
 from retry_parity.flag import Flag, Implementation, read_flag, without_section
 from retry_parity.lane import Lane
 from retry_parity.migration import migration_of
 from retry_parity.refusal import ConfigRefusedError, refused
 from retry_parity.settings import MigrationSettings, read_settings
+from retry_parity.traces.recording import recorder_of
 
 if TYPE_CHECKING:
     from cpex.framework.extensions import Extensions
+
+    from retry_parity.traces.recording import Recorder
 
 #: The gateway's Rust runtime retries by itself, without calling any hook, when the only plugin on
 #: tool_post_invoke has this name (`_build_rust_native_tool_post_invoke_retry_policy` of gateway
@@ -52,7 +57,8 @@ class MigrationPlugin(Plugin):
             config: The plugin's entry. It is not changed.
 
         Raises:
-            FlagError: The flag or the ``migration:`` section cannot be used.
+            FlagError: The flag or the ``migration:`` section cannot be used, or ``rust`` is asked
+                for without the certificate that it requires.
             ConfigRefusedError: The hybrid refuses the config. One line says where, what was given
                 and what is allowed; the hybrid's exception is the cause.
             ValueError: The core refuses the config, under ``rust``: its ConfigError, unchanged.
@@ -64,6 +70,9 @@ class MigrationPlugin(Plugin):
         upkeep.check(settings)
         self._migration = migration_of(config.name)
         inner = config.model_copy(update={"config": without_section(config.config)})
+        hashed = config_hash(inner.config)
+        required = self._required(settings, hashed)
+        self._migration.check(self._flag, required)
         try:
             self._lane = self._make_lane(inner, settings)
         except (ConfigRefusedError, ImportError):
@@ -73,7 +82,9 @@ class MigrationPlugin(Plugin):
                 raise
             raise refused(error, inner.config) from error
         # Only a config that is taken changes what holds for all objects of the name.
-        self._migration.configure(settings, self._flag, config_hash(inner.config))
+        self._migration.configure(settings, self._flag, hashed)
+        self._migration.require(self._lane, required)
+        self._recorder = self._make_recorder(inner, settings)
         self._decide = self._lane.decide
         if config.name == BYPASSED_NAME and self._flag.implementation in _COMPARING:
             _log.warning(
@@ -112,6 +123,11 @@ class MigrationPlugin(Plugin):
         Returns:
             The result object of the deciding implementation.
         """
+        if self._recorder is not None:
+            with contextlib.suppress(Exception):
+                self._recorder.record(
+                    payload.name, context.global_context.request_id, payload.result
+                )
         result: ToolPostInvokeResult = self._decide(payload, context, extensions)
         return result
 
@@ -142,6 +158,20 @@ class MigrationPlugin(Plugin):
 
     def _read_flag(self, config: PluginConfig) -> Flag:
         return read_flag(config.config)
+
+    def _required(self, settings: MigrationSettings, config: str) -> Requirement | None:
+        path = settings.require_certificate
+        if path is None:
+            return None
+        return Requirement(path, self._migration.name, config, settings.candidate)
+
+    def _make_recorder(self, config: PluginConfig, settings: MigrationSettings) -> Recorder | None:
+        """Give what takes the whole traffic; ``None`` where nobody writes it down."""
+        if settings.evidence.capture != "full" or settings.evidence.directory is None:
+            return None
+        recorder = recorder_of(config.name)
+        recorder.config = config.config
+        return recorder
 
     def _make_lane(self, config: PluginConfig, settings: MigrationSettings) -> Lane:
         return Lane(config, flag=self._flag.implementation, settings=settings)

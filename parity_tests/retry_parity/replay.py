@@ -153,6 +153,9 @@ class ReplayPlugin(MigrationPlugin):
             raise ConfigRefusedError(lane.refusal)
         return lane
 
+    def _make_recorder(self, config: PluginConfig, settings: MigrationSettings) -> None:
+        """Record nothing: it is a recording that is played."""
+
     async def initialize(self) -> None:
         """Follow no service and write nothing: a replay is its own evidence."""
 

@@ -95,6 +95,8 @@ class MigrationSettings(_Section):
         time_limit_ms: A decision of the hybrid that takes longer is not compared, so that no call
             takes twice as long; one of the candidate is an error of it. Milliseconds.
         evidence: What is kept.
+        require_certificate: The certificate without which ``rust`` is refused; ``None`` requires
+            none.
     """
 
     implementation: Implementation | None = None
@@ -105,6 +107,7 @@ class MigrationSettings(_Section):
     flags: ServiceSettings | None = None
     time_limit_ms: Annotated[float, Field(gt=0, le=60_000, strict=True)] = 1000.0
     evidence: EvidenceSettings = EvidenceSettings()
+    require_certificate: Path | None = None
 
     @model_validator(mode="after")
     def _candidate_is_known(self) -> MigrationSettings:

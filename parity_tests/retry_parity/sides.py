@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from retry_parity._native import Setting
 from retry_parity.observation import Hook, Raised, attempt
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 #: A tool hook, whether it takes extensions, and what counts the side's internal errors.
 Loaded: TypeAlias = tuple[Callable[..., object], bool, Callable[[], int] | None]
+
+
+#: A name that no tool has.
+_NO_TOOL: Final = ""
 
 
 class Sides:
@@ -104,6 +108,22 @@ class Sides:
             base_ms=config.backoff_base_ms,
             cap_ms=config.max_backoff_ms,
         )
+
+    def shapes(self) -> frozenset[tuple[bool, bool]] | None:
+        """Give the kinds of tools that the config makes possible: overridden, text checked.
+
+        Returns:
+            ``None`` where the hybrid is not loaded, or refuses a tool's override at each call.
+        """
+        if self.hybrid is None:
+            return None
+        overrides = self.config.config.get("tool_overrides") if self.config.config else None
+        named = list(overrides) if isinstance(overrides, Mapping) else []
+        try:
+            settings = [self.setting(tool) for tool in (*named, _NO_TOOL)]
+        except Exception:  # noqa: BLE001 - the very same is raised, and counted, at a call
+            return None
+        return frozenset((setting.overridden, setting.text_path) for setting in settings)
 
     def _make_hybrid(self) -> Any:
         from retry_legacy import RetryWithBackoffPlugin

@@ -22,6 +22,8 @@ TOOLS: Final = ("search", "pay", "a:b", "a", "\ud800", "")
 REQUESTS: Final = ("r1", "r2", "b:c", "c", "\udfff", "")
 TRACE_IDS: Final = (None, "4bf92f3577b34da6", "")
 
+_AIMED_CHAINS: Final = 8
+
 #: Seconds to wait between calls; 300 is the age at which a chain still counts.
 WAITS: Final = (0.25, 150.0, 299.75, 300.0, 300.25, 1000.0)
 
@@ -67,6 +69,36 @@ def _chained(source: Source) -> Scenario:
             for answer in results
         ]
     return Scenario(valid_config(source), ceiling, tuple(steps))
+
+
+def aimed(source: Source, *, override: bool, text_check: bool, failures: int) -> Scenario:
+    """A scenario for strata that `scenario` reaches seldom: every chain meets its end there.
+
+    Args:
+        source: Makes the choices.
+        override: Whether the tool has an override of its own.
+        text_check: Whether its text content is checked.
+        failures: How many failures each chain has behind it then.
+    """
+    # As many as are needed to come there; some chains are exhausted then, and some are not.
+    settings: dict[Recipe, Recipe] = {
+        "max_retries": failures + source.below(3),
+        "check_text_content": text_check,
+        "jitter": source.one_in(8),
+    }
+    config: dict[Recipe, Recipe] = settings
+    if override:
+        others = {"max_retries": source.below(4), "check_text_content": source.one_in(2)}
+        config = {**others, "tool_overrides": mapping({"pay": mapping(settings)})}
+    # Without those that only a text shows, which are no failure on the other path.
+    grows = GROWS if text_check else GROWS[:-1]
+    steps = []
+    for number in range(_AIMED_CHAINS):
+        end = result(source) if source.one_in(3) else source.pick(ENDS)
+        request_id = "\ud800" if not failures and source.one_in(3) else f"r{number}"
+        answers = [*(source.pick(grows) for _ in range(failures)), end]
+        steps += [Call(source.below(2), "pay", request_id, answer) for answer in answers]
+    return Scenario(mapping(config), None, tuple(steps))
 
 
 def jittered(made: Scenario) -> Scenario:

@@ -20,7 +20,7 @@ from laboratory import FAILURE, NAME, SUCCESS, answered, finish
 
 from retry_parity import candidates, evidence_files
 from retry_parity.evidence import evidence_of
-from retry_parity.evidence_files import EvidenceFiles
+from retry_parity.evidence_files import FORMAT, EvidenceFiles
 from retry_parity.flag import Implementation
 from retry_parity.lane import Lane
 from retry_parity.migration import migration_of
@@ -76,7 +76,8 @@ def test_the_last_line_has_all_counts(tmp_path: Path) -> None:
     written.write(migration_of(NAME))
     about, first, last = lines(written.folder / "counts.jsonl")
     assert about["kind"] == "run"
-    assert about["format"] == 1
+    assert about["format"] == FORMAT
+    assert (about["source"], about["candidate"], about["shapes"]) == ("live", "rust", [[False, False]])
     assert about["versions"]["cpex"]
     assert (first["sequence"], first["matches"], first["divergent"]) == (1, 1, {})
     assert (last["sequence"], last["matches"], last["divergent"]) == (2, 1, {"retry-lost": 1})

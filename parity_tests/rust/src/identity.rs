@@ -2,9 +2,10 @@
 
 use std::hash::Hasher;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyBytes, PyString};
 use retry_models::{Fields, text_bytes};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
@@ -100,6 +101,46 @@ impl<'py> Names<'py> {
         let colon = intern!(self.tool.py(), ":");
         Ok(self.tool.contains(colon)? || self.request_id.contains(colon)?)
     }
+}
+
+/// A hash that chains share which the hybrid may take for one: it keeps them as "tool:request".
+fn joined(tool: &Bound<'_, PyString>, request_id: &Bound<'_, PyString>) -> PyResult<u64> {
+    let [first, second] = KEY;
+    let mut hasher = SipHasher24::new_with_keys(first, second);
+    hasher.write(&text_bytes(tool)?);
+    hasher.write(b":");
+    hasher.write(&text_bytes(request_id)?);
+    Ok(hasher.finish128().h1)
+}
+
+/// See `_native.pyi`.
+#[pyfunction]
+#[pyo3(signature = (tool, request_id, /))]
+pub(crate) fn chain_hash(
+    tool: &Bound<'_, PyString>,
+    request_id: &Bound<'_, PyString>,
+) -> PyResult<u64> {
+    joined(tool, request_id)
+}
+
+/// See `_native.pyi`.
+#[pyfunction]
+#[pyo3(signature = (tools, request_ids, /))]
+pub(crate) fn chain_hashes<'py>(
+    tools: &Bound<'py, PyAny>,
+    request_ids: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let py = tools.py();
+    let mut hashes = Vec::new();
+    let mut request_ids = request_ids.try_iter()?;
+    for tool in tools.try_iter()? {
+        let Some(request_id) = request_ids.next() else {
+            return Err(PyValueError::new_err("fewer request ids than tools given"));
+        };
+        let hash = joined(tool?.cast()?, request_id?.cast()?)?;
+        hashes.extend_from_slice(&hash.to_le_bytes());
+    }
+    Ok(PyBytes::new(py, &hashes))
 }
 
 /// See `_native.pyi`.

@@ -1,12 +1,13 @@
 //! Latencies in a fixed amount of memory.
 
+use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
-use pyo3::exceptions::PyRuntimeError;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 /// Durations are known to within 1 %.
@@ -29,10 +30,8 @@ struct Counted {
 impl Latency {
     #[new]
     fn new() -> PyResult<Self> {
-        let histogram = Histogram::new_with_bounds(1, LONGEST_NS, SIGNIFICANT_DIGITS)
-            .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let counted = Mutex::new(Counted {
-            histogram,
+            histogram: empty()?,
             sum_ns: 0,
         });
         Ok(Self { counted })
@@ -74,6 +73,46 @@ impl Latency {
             .collect()
     }
 
+    fn buckets(&self) -> Vec<(u64, u64)> {
+        self.lock()
+            .histogram
+            .iter_recorded()
+            .map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
+            .collect()
+    }
+
+    fn merge(&self, other: &Self) -> PyResult<()> {
+        // A copy first: the two locks are never held at once, and the two may be one.
+        let (histogram, sum_ns) = {
+            let other = other.lock();
+            (other.histogram.clone(), other.sum_ns)
+        };
+        let mut counted = self.lock();
+        counted.sum_ns = counted.sum_ns.saturating_add(sum_ns);
+        counted.histogram.add(histogram).map_err(unusable)
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (text, /))]
+    fn decoded(text: &str) -> PyResult<Self> {
+        let bytes = STANDARD.decode(text).map_err(unusable)?;
+        let read: Histogram<u64> = Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(unusable)?;
+        // The sum is not in the format; a bucket's middle is within 1 % of what is in it.
+        let middles = read.iter_recorded().map(|step| {
+            let middle = read.median_equivalent(step.value_iterated_to());
+            middle.saturating_mul(step.count_since_last_iteration())
+        });
+        let sum_ns = middles.fold(0, u64::saturating_add);
+        // Only what fits in here can be merged with others.
+        let mut histogram = empty()?;
+        histogram.add(read).map_err(unusable)?;
+        Ok(Self {
+            counted: Mutex::new(Counted { histogram, sum_ns }),
+        })
+    }
+
     fn clear(&self) {
         let mut counted = self.lock();
         counted.histogram.reset();
@@ -87,6 +126,15 @@ impl Latency {
             .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         Ok(STANDARD.encode(bytes))
     }
+}
+
+fn empty() -> PyResult<Histogram<u64>> {
+    Histogram::new_with_bounds(1, LONGEST_NS, SIGNIFICANT_DIGITS)
+        .map_err(|error| PyRuntimeError::new_err(error.to_string()))
+}
+
+fn unusable(error: impl Display) -> PyErr {
+    PyValueError::new_err(format!("not a usable histogram: {error}"))
 }
 
 impl Latency {

@@ -7,6 +7,7 @@
 mod agreement;
 mod asking;
 mod book;
+mod bound;
 mod clock;
 mod desk;
 mod identity;
@@ -15,6 +16,7 @@ mod memories;
 mod open;
 mod plain;
 mod plan;
+mod playback;
 mod setting;
 mod side;
 mod signal;
@@ -26,11 +28,13 @@ mod _native {
     #[pymodule_export]
     use crate::book::Book;
     #[pymodule_export]
+    use crate::bound::binomial_upper_bound;
+    #[pymodule_export]
     use crate::clock::set_clock;
     #[pymodule_export]
     use crate::desk::Desk;
     #[pymodule_export]
-    use crate::identity::{canary_bucket, sample_bucket};
+    use crate::identity::{canary_bucket, chain_hash, chain_hashes, sample_bucket};
     #[pymodule_export]
     use crate::latency::Latency;
     #[pymodule_export]
@@ -38,9 +42,11 @@ mod _native {
     #[pymodule_export]
     use crate::plain::surely_same;
     #[pymodule_export]
+    use crate::playback::Playback;
+    #[pymodule_export]
     use crate::setting::Setting;
     #[pymodule_export]
-    use crate::signal::{facts_of, salted_hash, signal_number};
+    use crate::signal::{facts_of, salted_hash, set_salt, signal_number};
     #[pymodule_export]
     use crate::switch::Switch;
 }

@@ -6,7 +6,9 @@ use pyo3::prelude::*;
 #[pyclass(frozen, module = "retry_parity._native")]
 pub(crate) struct Setting {
     pub(crate) jitter: bool,
+    #[pyo3(get)]
     pub(crate) text_path: bool,
+    #[pyo3(get)]
     pub(crate) overridden: bool,
     pub(crate) retryable: Vec<i64>,
     base_ms: u64,
@@ -37,6 +39,11 @@ impl Setting {
 }
 
 impl Setting {
+    /// Whether the delay after a failure may be 0, which asks for no retry.
+    pub(crate) fn may_draw_zero(&self) -> bool {
+        self.jitter || self.base_ms == 0 || self.cap_ms == 0
+    }
+
     /// The longest delay after so many failures, from 1.
     pub(crate) fn ceiling_ms(&self, failures: u32) -> u64 {
         let doublings = failures.saturating_sub(1);

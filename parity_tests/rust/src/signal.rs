@@ -1,7 +1,7 @@
 //! What a result says, and what may be told of it without telling what is in it.
 
 use std::hash::Hasher;
-use std::sync::OnceLock;
+use std::sync::{LazyLock, PoisonError, RwLock};
 
 use pyo3::exceptions::PyException;
 use pyo3::intern;
@@ -304,15 +304,24 @@ fn salted(text: &Bound<'_, PyString>) -> u64 {
     hash_of(text.get(..HASHED).unwrap_or(text))
 }
 
+static SALT: LazyLock<RwLock<[u64; 2]>> = LazyLock::new(|| {
+    // The standard library's keys are random, and differ with each call.
+    let draw = || std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8);
+    RwLock::new([draw(), draw()])
+});
+
+/// See `_native.pyi`.
+#[pyfunction]
+#[pyo3(signature = (salt, /))]
+pub(crate) fn set_salt(salt: [u8; 16]) {
+    let salt = u128::from_le_bytes(salt);
+    let halves = [salt, salt >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)));
+    *SALT.write().unwrap_or_else(PoisonError::into_inner) = halves.map(Result::unwrap_or_default);
+}
+
 /// A hash that tells equal texts of one process, and nothing to who does not have its salt.
 pub(crate) fn hash_of(bytes: &[u8]) -> u64 {
-    static SALT: OnceLock<[u64; 2]> = OnceLock::new();
-    let salt = SALT.get_or_init(|| {
-        // The standard library's keys are random, and differ with each call.
-        let draw = || std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8);
-        [draw(), draw()]
-    });
-    let [first, second] = *salt;
+    let [first, second] = *SALT.read().unwrap_or_else(PoisonError::into_inner);
     let mut hasher = SipHasher13::new_with_keys(first, second);
     hasher.write(bytes);
     hasher.finish()

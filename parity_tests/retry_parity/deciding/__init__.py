@@ -1,0 +1,1 @@
+"""From evidence to a decision: reading and adding up runs, verdict, certificate, report."""

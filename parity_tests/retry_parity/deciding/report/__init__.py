@@ -1,0 +1,1 @@
+"""The report: one account of the evidence, as a page, as Markdown and as JSON."""

@@ -1,0 +1,1 @@
+"""Recorded and synthetic traffic: formats, reading in columns, recording in the gateway."""
