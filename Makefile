@@ -34,7 +34,7 @@ GATEWAY_SOURCES := $(shell find Cargo.lock Cargo.toml pyproject.toml rust python
 export RETRY_PARITY_CACHE ?= $(CURDIR)/.venvs/compared
 
 .PHONY: help setup demo gateway test test-rust test-python test-published test-old-cpex \
-	test-three-way test-gateway nightly detection bench check format lint types instructions \
+	test-three-way test-gateway test-ray nightly detection bench check format lint types instructions \
 	rehearse-deletion generated clean
 
 help: ## Show the commands.
@@ -62,7 +62,7 @@ endif
 gateway: .venvs/gateway/installed ## Run the real gateway with the migration plugin until Ctrl-C.
 	@PYTHONPATH=parity_tests .venvs/gateway/bin/python -m gateway $(ARGS)
 
-test: test-rust test-python test-old-cpex test-published test-three-way test-gateway ## Run every test.
+test: test-rust test-python test-old-cpex test-ray test-published test-three-way test-gateway ## Run every test.
 
 test-rust: ## Test the core.
 	@if cargo nextest --version >/dev/null 2>&1; \
@@ -76,6 +76,10 @@ test-python: setup ## Test the packages on every implementation.
 test-old-cpex: .venvs/cpex-0.1.2 ## The same with the cpex whose CopyOnWriteDict is lazy.
 	@.venvs/cpex-0.1.2/bin/pytest -n auto -q
 	@.venvs/cpex-0.1.2/bin/retry-parity run $(CORPUS)
+
+# Alone: the start of a Ray cluster does not bear a busy machine.
+test-ray: setup ## Replays on a real Ray cluster.
+	@$(BIN)/pytest -q parity_tests/on_ray/tests
 
 .venvs/cpex-%: setup
 	@UV_PROJECT_ENVIRONMENT=$@ $(UV) sync --frozen --quiet --python $(BIN)/python
