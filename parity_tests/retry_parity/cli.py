@@ -1,7 +1,8 @@
-"""The command line: `retry-parity run`, `retry-parity compare` and `retry-parity guard`.
+"""The command line `retry-parity`.
 
-Exit status: 0 = everything was compared and nothing unexplained was found (no guard has tripped),
-1 = it was not so, 2 = bad input or a build that cannot be run, 130 = interrupted.
+Exit status: 0 = everything was compared and nothing unexplained was found (no guard has tripped, a
+verdict is "ready"), 1 = it was not so, 2 = bad input or a build that cannot be run (of a verdict:
+insufficient evidence), 3 = bad evidence, 130 = interrupted.
 """
 
 from __future__ import annotations
@@ -11,39 +12,65 @@ import io
 import os
 import signal
 import sys
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from retry_parity import candidates
-from retry_parity.containers import Container
 from retry_parity.corpus import CorpusError
+from retry_parity.deciding.merge_cli import add_merge, merge_command
+from retry_parity.deciding.report_cli import add_report, report_command
+from retry_parity.deciding.run_files import EvidenceError
+from retry_parity.deciding.verdict_cli import add_verdict, verdict_command
 from retry_parity.differential.builds import BuildError
 from retry_parity.differential.cli import add_compare, compare_command
 from retry_parity.guard_cli import add_guard, guard_command
-from retry_parity.output import STDOUT, OutputError, check_json_target, console, write_json
+from retry_parity.minimizing.minimize_cli import add_minimize, minimize_command
+from retry_parity.output import OutputError
+from retry_parity.recorded import add_trace, subject_of
 from retry_parity.replay import ReplayError
-from retry_parity.run import CONFIG_NAME, as_json, run
-from retry_parity.subject import RetrySubject
-from retry_parity.table import show
+from retry_parity.replaying.generate_cli import add_generate, generate_command
+from retry_parity.replaying.playing import ReplayRefusedError
+from retry_parity.replaying.replay_cli import add_replay, replay_command
+from retry_parity.run_cli import add_run, run_command
+from retry_parity.traces.calls import TraceError
+from retry_parity.traces.convert_cli import add_convert, convert_command
+from retry_parity.traces.synthesize_cli import add_synthesize, synthesize_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import Console
+    from collections.abc import Callable, Mapping, Sequence
 
 SUCCESS: Final = 0
 DIVERGENT: Final = 1
 BAD_INPUT: Final = 2
+BAD_EVIDENCE: Final = 3
 INTERRUPTED: Final = 130
 
+#: What a person reads about in this order.
+_ADD: Final = (
+    add_run,
+    lambda commands: add_trace(add_compare(commands)),
+    add_guard,
+    add_verdict,
+    add_report,
+    add_minimize,
+    add_replay,
+    add_generate,
+    add_merge,
+    add_synthesize,
+    add_convert,
+)
 
-class _Advance(Protocol):
-    def __call__(self, done: int, total: int, container: Container, /) -> None:
-        """Show how far a run is."""
-        ...  # pragma: no cover
+_COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
+    "run": lambda options: DIVERGENT - run_command(options),
+    "compare": lambda options: DIVERGENT - compare_command(options, subject_of(options)),
+    "guard": lambda options: DIVERGENT - guard_command(options),
+    "verdict": verdict_command,
+    "report": report_command,
+    "minimize": minimize_command,
+    "replay": replay_command,
+    "generate": generate_command,
+    "merge": merge_command,
+    "synthesize": synthesize_command,
+    "convert": convert_command,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,14 +89,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        if options.command == "run":
-            alike = _run(options)
-        elif options.command == "guard":
-            alike = guard_command(options)
-        else:
-            alike = compare_command(options, RetrySubject())
+        status = _COMMANDS[options.command](options)
         sys.stdout.flush()
-    except (BuildError, CorpusError, OutputError, ReplayError) as error:
+    except EvidenceError as error:
+        return _refuse(str(error), BAD_EVIDENCE)
+    except _BAD_INPUT as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
         return _refuse("interrupted", INTERRUPTED)
@@ -77,18 +101,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has gone. Python would say so again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DIVERGENT
-    return SUCCESS if alike else DIVERGENT
+    return status
 
 
-def _run(options: argparse.Namespace) -> bool:
-    check_json_target(options.json)
-    progress = console(stderr=True)
-    with _progress(progress) as advance:
-        result = run(options.corpus, options.config, options.candidate, advance)
-    # The table gives way to JSON on the same stream.
-    show(result, progress if options.json == STDOUT else console(stderr=False))
-    write_json(options.json, as_json(result))
-    return result.succeeded
+_BAD_INPUT: Final = (
+    BuildError,
+    CorpusError,
+    OutputError,
+    ReplayError,
+    ReplayRefusedError,
+    TraceError,
+)
 
 
 def _end(number: int, _frame: object) -> NoReturn:
@@ -106,68 +129,6 @@ def _parser() -> argparse.ArgumentParser:
         description="Run two implementations side by side; say whether they decide alike.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser(
-        "run",
-        help="replay recorded tool results through both",
-        description=(
-            "Replay recorded tool results through the real plugin framework, with the hybrid "
-            "deciding and the candidate compared. Exit status: 0 = no unexplained divergences, "
-            "1 = some, or calls that were not compared, 2 = bad input."
-        ),
-    )
-    command.add_argument("corpus", type=Path, metavar="CORPUS", help="JSON lines, one result each")
-    command.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help=f"plugins file with the retry plugin's config (default: {CONFIG_NAME} beside CORPUS)",
-    )
-    command.add_argument(
-        "--candidate",
-        choices=candidates.NAMES,
-        default=candidates.RUST,
-        help="what is compared to the hybrid (default: %(default)s)",
-    )
-    command.add_argument(
-        "--json",
-        metavar="FILE",
-        help="write everything as JSON; - writes it to stdout, and the table to stderr",
-    )
-    add_compare(commands)
-    add_guard(commands)
+    for add in _ADD:
+        add(commands)
     return parser
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[_Advance]:
-    """Show progress: a bar on a terminal, one line for each pass elsewhere."""
-    if not console.is_terminal:
-        seen: set[Container] = set()
-
-        def say(_done: int, total: int, container: Container, /) -> None:
-            if container not in seen:
-                seen.add(container)
-                console.print(
-                    f"replaying {total // len(Container):,} calls, {container.value} dict",
-                    highlight=False,
-                )
-
-        yield say
-        return
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("replaying", total=None)
-
-        def draw(done: int, total: int, container: Container, /) -> None:
-            bar.update(
-                task, completed=done, total=total, description=f"replaying, {container.value} dict"
-            )
-
-        yield draw

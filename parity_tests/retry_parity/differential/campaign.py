@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import time
 from collections import Counter, deque
@@ -11,19 +10,19 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from retry_parity.differential.court import is_fault
+from retry_parity.differential.reducing import ANYWHERE, BATCH, Effort, Reducer, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from retry_parity.differential.court import Court
     from retry_parity.differential.lane import About
-    from retry_parity.differential.subject import Finding, Scenario, Subject
+    from retry_parity.differential.subject import Finding, Judgement, Scenario, Subject
 
 #: Share of the time that is left for reducing, once there is something to reduce.
 _REDUCING_SHARE: Final = 0.5
 #: Seconds for reducing where the number of scenarios is what is bounded.
 _REDUCING_S: Final = 60.0
-_BATCH: Final = 32
 #: Findings of one kind that are kept for reducing.
 _MOST_SAMPLES: Final = 4
 #: Kinds of finding that are told apart; what comes later is counted with the last one.
@@ -35,9 +34,6 @@ _MOST_FAULTS: Final = 20
 #: Runs of variants while one finding is reduced; few where each may cost a time limit or a start.
 _MOST_RUNS: Final = 3000
 _MOST_RUNS_WITH_FAULT: Final = 24
-
-#: A ``where`` that all have.
-_ANYWHERE: Final = ""
 
 _NUMBERS: Final = re.compile(r"\d+")
 
@@ -53,21 +49,6 @@ class Limits:
 
     seconds: float | None
     scenarios: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A scenario that shows a finding.
-
-    Attributes:
-        name: Seed and number of the scenario that was generated.
-        scenario: The scenario.
-        finding: What it shows.
-    """
-
-    name: str
-    scenario: Scenario
-    finding: Finding
 
 
 @dataclass(slots=True)
@@ -280,46 +261,18 @@ class Campaign:
         First what has the same ``where`` is the same, then what has not, too: a rare cause would
         else slip to a frequent one that its scenario shows as well.
         """
+        reducer = Reducer(self._subject.simpler, self._judgements)
+        fault = is_fault(sample.finding)
+        # Where each variant may cost a time limit or a start, none is run for nothing.
+        effort = Effort(_MOST_RUNS_WITH_FAULT, end, batch=1) if fault else Effort(_MOST_RUNS, end)
         reduced = True
-        wheres = {sample.finding.where, _ANYWHERE}
-        for where in sorted(wheres, key=_ANYWHERE.__eq__):
-            sample, reduced = self._reduce_at(where, sample, end)
+        for where in dict.fromkeys((sample.finding.where, ANYWHERE)):
+            sample, reduced = reducer.reduce(sample, where, effort)
         return sample, reduced
 
-    def _reduce_at(self, where: str, sample: Sample, end: float) -> tuple[Sample, bool]:
-        tried = {_identity(sample.scenario)}
-        runs = 0
-        most = _MOST_RUNS_WITH_FAULT if is_fault(sample.finding) else _MOST_RUNS
-        while True:
-            fresh = (
-                each
-                for each in self._subject.simpler(sample.scenario)
-                if _identity(each) not in tried
-            )
-            simpler = None
-            size = 1
-            while variants := list(islice(fresh, size)):
-                size = 1 if is_fault(sample.finding) else min(2 * size, _BATCH)
-                if runs >= most or time.monotonic() >= end:
-                    return sample, False
-                tried.update(map(_identity, variants))
-                runs += len(variants)
-                simpler = self._first_alike(variants, sample, where)
-                if simpler is not None:
-                    break
-            if simpler is None:
-                return sample, True
-            sample = simpler
-
-    def _first_alike(
-        self, variants: Sequence[Scenario], sample: Sample, where: str
-    ) -> Sample | None:
-        self._court.send(variants)
-        for variant, judgement in zip(variants, self._court.judge(), strict=True):
-            for finding in judgement.findings:
-                if finding.what == sample.finding.what and where in {finding.where, _ANYWHERE}:
-                    return Sample(sample.name, variant, finding)
-        return None
+    def _judgements(self, scenarios: Sequence[Scenario]) -> Sequence[Judgement]:
+        self._court.send(scenarios)
+        return self._court.judge()
 
 
 def _group(what: str) -> str:
@@ -327,13 +280,8 @@ def _group(what: str) -> str:
     return what.partition(":")[0]
 
 
-def _identity(scenario: Scenario) -> bytes:
-    """Tell scenarios apart, types included: to Python 0, 0.0 and False are equal."""
-    return pickle.dumps(scenario, pickle.HIGHEST_PROTOCOL)
-
-
 def _batch(left: int | None) -> int:
-    return _BATCH if left is None else min(_BATCH, left)
+    return BATCH if left is None else min(BATCH, left)
 
 
 def _in_order(causes: Iterable[Cause]) -> list[Cause]:

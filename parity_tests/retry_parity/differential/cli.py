@@ -32,8 +32,10 @@ _SEED: Final = re.compile(r"(?P<seed>[^:]+)(?::(?P<number>\d{1,15}))?\Z")
 _LINE_EVERY_S: Final = 10.0
 
 
-def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `compare`."""
+def add_compare(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
+    """Add the command `compare`; give its parser, to which a subject may add."""
     command = commands.add_parser(
         "compare",
         help="compare any two builds",
@@ -89,6 +91,7 @@ def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument(
         "--json", metavar="FILE", help="write everything as JSON; - writes it to stdout"
     )
+    return command
 
 
 def compare_command(options: argparse.Namespace, subject: Subject) -> bool:

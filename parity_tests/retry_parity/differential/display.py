@@ -9,8 +9,9 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from retry_parity.differential.campaign import Cause, Outcome, Sample
+    from retry_parity.differential.campaign import Cause, Outcome
     from retry_parity.differential.lane import About
+    from retry_parity.differential.reducing import Sample
     from retry_parity.differential.subject import Subject
 
 _MOST_CAUSES: Final = 40

@@ -14,9 +14,8 @@ from rich.table import Table
 
 from retry_parity import candidates
 from retry_parity.evidence_files import config_hash
-from retry_parity.flag import without_section
 from retry_parity.output import STDOUT, check_json_target, console, write_json
-from retry_parity.replay import read_plugin_config
+from retry_parity.recorded import plugin_of
 from retry_parity.replaying.evidence import about_replay, make_directory, write_replay
 from retry_parity.replaying.local import cores, play_locally
 from retry_parity.replaying.playing import ReplayRefusedError, Task, salt_of
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from retry_parity.replaying.playing import Played
-    from retry_parity.traces.reading import Trace
 
 ALIKE: Final = 0
 DIVERGENT: Final = 1
@@ -118,7 +116,8 @@ def replay_command(options: argparse.Namespace) -> int:
         message = f"--address {options.address}: is for --engine ray"
         raise ReplayRefusedError(message)
     trace = open_trace(options.trace)
-    plugin, config = _config(options, trace)
+    plugin, config = plugin_of(trace, options.config)
+    plugin = plugin or _NO_NAME
     workers = options.workers or cores()
     parts = options.parts or workers * (_RAY_PARTS if options.engine == "ray" else 1)
     about = about_replay(
@@ -167,25 +166,6 @@ def replay_command(options: argparse.Namespace) -> int:
     counts = played.counts
     is_bad = counts["divergent"] or counts["not_compared"] or counts["harness_errors"]
     return DIVERGENT if is_bad or played.mutated or not played.calls else ALIKE
-
-
-def _config(options: argparse.Namespace, trace: Trace) -> tuple[str, Mapping[str, Any]]:
-    """Give the plugin's name and its config without ``migration:``."""
-    header = trace.header
-    if options.config is None and header.config is not None:
-        return header.plugin or _NO_NAME, header.config
-    chosen = options.config
-    if chosen is None:
-        chosen = trace.files[0].path.parent / CONFIG_NAME
-        if not chosen.is_file():
-            message = (
-                f"{trace.files[0].path}: has no plugin config, or not the other traces' one, and "
-                f"no {CONFIG_NAME} is beside it; name a plugins file with --config"
-            )
-            raise ReplayRefusedError(message)
-    config = read_plugin_config(chosen)
-    settings: Any = without_section(config.config)
-    return config.name, settings or {}
 
 
 def _outcome(
