@@ -82,7 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        # A command's own parser knows what its exit status means.
+        getattr(options, "parser", parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     signal.signal(signal.SIGTERM, _end)  # so that what was started is ended
     for stream in (sys.stdout, sys.stderr):
         # Tool names are of any script; a terminal that cannot show one must not end the run.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -53,8 +54,28 @@ def write_json(target: str | None, data: dict[str, Any]) -> None:
     if target == STDOUT:
         sys.stdout.write(text)
         return
+    write_whole(Path(target), text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file as a whole: whoever reads meanwhile has the old one or the new one.
+
+    A device or a pipe is written to; a link goes on pointing where it does.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    path = path.resolve()
+    part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
     try:
-        Path(target).write_text(text, encoding="utf-8")
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8", newline="\n")
+            return
+        try:
+            part.write_text(text, encoding="utf-8", newline="\n")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
-        message = f"{target}: cannot be written: {error.strerror or error}"
+        message = f"{path}: cannot be written: {error.strerror or error}"
         raise OutputError(message) from error

@@ -21,6 +21,7 @@ from evidence_material import (
 )
 
 from retry_parity._native import binomial_upper_bound
+from retry_parity.cli import main
 from retry_parity.compare import Kind
 from retry_parity.deciding.judging_evidence import judge
 from retry_parity.deciding.merge_cli import add_merge, merge_command
@@ -465,3 +466,15 @@ def test_the_command_merges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert command("verdict", out) == 0
     assert command("merge", tmp_path / "nowhere", "--out", out) == 2
     assert capsys.readouterr().err.startswith("retry-parity: ")
+
+
+def test_wrong_usage_is_no_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    """2 says that the evidence is insufficient; a mistyped option says nothing about it."""
+    for wrong, line in (
+        ([], "required: EVIDENCE"),
+        (["somewhere", "--no-such-option"], "unrecognized arguments: --no-such-option"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["verdict", *wrong])
+        assert ended.value.code == 3
+        assert line in capsys.readouterr().err

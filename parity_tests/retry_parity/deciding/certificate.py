@@ -18,6 +18,7 @@ from retry_parity.deciding.run_files import canonical
 from retry_parity.deciding.verdict import Answer
 from retry_parity.evidence_files import installed_versions, ledger_hash
 from retry_parity.ledger import today as this_day
+from retry_parity.output import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,15 +125,9 @@ def write_certificate(path: Path, made: Mapping[str, object]) -> None:
     """Write a certificate; it appears whole or not at all.
 
     Raises:
-        CertificateError: It cannot be written.
+        OutputError: It cannot be written.
     """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        message = f"{path}: cannot be written: {(error.strerror or 'error').lower()}"
-        raise CertificateError(message) from error
+    write_whole(path, json.dumps(made, indent=2) + "\n")
 
 
 class Requirement(NamedTuple):

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from retry_parity.deciding.judging_evidence import judge
-from retry_parity.deciding.progress import reading_progress
-from retry_parity.deciding.reading import read_evidence
+from retry_parity.deciding.asking import BAD_INPUT, add_evidence, judged
 from retry_parity.deciding.report.markdown import as_markdown
 from retry_parity.deciding.report.model import as_json, report_of
 from retry_parity.deciding.report.page import as_page
 from retry_parity.deciding.run_files import EvidenceError
-from retry_parity.deciding.thresholds import ThresholdsError, read_thresholds
-from retry_parity.evidence_files import config_hash
-from retry_parity.flag import without_section
-from retry_parity.output import STDOUT, OutputError, check_json_target, console
-from retry_parity.replay import ReplayError, read_plugin_config
+from retry_parity.deciding.thresholds import ThresholdsError
+from retry_parity.output import STDOUT, OutputError, check_json_target, console, write_whole
+from retry_parity.replay import ReplayError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
     from retry_parity.deciding.report.model import Report
-
-BAD_INPUT: Final = 3
 
 
 def _json(report: Report) -> str:
@@ -53,13 +46,7 @@ def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             "the same. Exit status: 0 = written, whatever the verdict is; 3 = bad input."
         ),
     )
-    command.add_argument(
-        "evidence",
-        type=Path,
-        nargs="+",
-        metavar="EVIDENCE",
-        help="evidence folders (all of it, a plugin's, a run's) and merged files",
-    )
+    add_evidence(command)
     command.add_argument(
         "--html", metavar="FILE", help="write a page that needs nothing else, below 1 MB"
     )
@@ -71,16 +58,6 @@ def add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     command.add_argument(
         "--json", metavar="FILE", help="write everything as JSON; - writes it to stdout"
     )
-    command.add_argument(
-        "--thresholds", type=Path, metavar="FILE", help="what differs from the defaults, TOML"
-    )
-    command.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="plugins file; evidence under another config of the retry plugin does not count",
-    )
-    command.add_argument("--plugin", metavar="NAME", help="whose evidence, where there are several")
 
 
 def report_command(options: argparse.Namespace) -> int:
@@ -99,21 +76,9 @@ def report_command(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> None:
     targets = _targets(options)
-    thresholds = read_thresholds(options.thresholds)
-    config = None
-    if options.config is not None:
-        config = config_hash(without_section(read_plugin_config(options.config).config))
+    reading, verdict, _ = judged(options, with_samples=True)
     stderr = console(stderr=True)
-    with reading_progress(stderr) as advance:
-        reading = read_evidence(
-            options.evidence,
-            plugin=options.plugin,
-            config=config,
-            versions=thresholds.versions,
-            with_samples=True,
-            advance=advance,
-        )
-    report = report_of(reading, judge(reading, thresholds), dt.datetime.now(dt.UTC))
+    report = report_of(reading, verdict, dt.datetime.now(dt.UTC))
     # What is made for standard output must not stand among lines about files.
     say = stderr if STDOUT in targets.values() else console(stderr=False)
     for form, target in targets.items():
@@ -146,27 +111,3 @@ def _targets(options: argparse.Namespace) -> dict[str, str]:
             message = f"{place}: given twice, each form needs a place of its own"
             raise OutputError(message)
     return targets
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file as a whole: whoever reads meanwhile has the old one or the new one.
-
-    A device or a pipe is written to; a link goes on pointing where it does.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    path = path.resolve()
-    part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
-    try:
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8", newline="\n")
-            return
-        try:
-            part.write_text(text, encoding="utf-8", newline="\n")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        message = f"{path}: cannot be written: {error.strerror or error}"
-        raise OutputError(message) from error

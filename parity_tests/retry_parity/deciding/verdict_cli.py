@@ -6,23 +6,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from retry_parity.deciding.asking import BAD_INPUT, add_evidence, judged
 from retry_parity.deciding.certificate import CertificateError, certificate, write_certificate
-from retry_parity.deciding.judging_evidence import judge
-from retry_parity.deciding.progress import reading_progress
-from retry_parity.deciding.reading import read_evidence
 from retry_parity.deciding.run_files import EvidenceError
-from retry_parity.deciding.thresholds import ThresholdsError, read_thresholds
+from retry_parity.deciding.thresholds import ThresholdsError
 from retry_parity.deciding.verdict import Answer
 from retry_parity.deciding.verdict_table import as_json, show
-from retry_parity.evidence_files import config_hash
-from retry_parity.flag import without_section
 from retry_parity.output import STDOUT, OutputError, check_json_target, console, write_json
-from retry_parity.replay import ReplayError, read_plugin_config
+from retry_parity.replay import ReplayError
 
 if TYPE_CHECKING:
     import argparse
 
-BAD_INPUT: Final = 3
 _STATUS: Final = {Answer.READY: 0, Answer.NOT_READY: 1, Answer.INSUFFICIENT: 2}
 
 
@@ -36,23 +31,7 @@ def add_verdict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
             "2 = insufficient evidence, 3 = bad input."
         ),
     )
-    command.add_argument(
-        "evidence",
-        type=Path,
-        nargs="+",
-        metavar="EVIDENCE",
-        help="evidence folders (all of it, a plugin's, a run's) and merged files",
-    )
-    command.add_argument(
-        "--thresholds", type=Path, metavar="FILE", help="what differs from the defaults, TOML"
-    )
-    command.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="plugins file; evidence under another config of the retry plugin does not count",
-    )
-    command.add_argument("--plugin", metavar="NAME", help="whose evidence, where there are several")
+    add_evidence(command)
     command.add_argument(
         "--certificate", type=Path, metavar="FILE", help="write a certificate, if ready"
     )
@@ -91,17 +70,8 @@ def _verdict(options: argparse.Namespace) -> int:
     check_json_target(options.json)
     if options.certificate is not None:
         check_json_target(str(options.certificate))
-    thresholds = read_thresholds(options.thresholds)
+    reading, verdict, thresholds = judged(options)
     stderr = console(stderr=True)
-    with reading_progress(stderr) as advance:
-        reading = read_evidence(
-            options.evidence,
-            plugin=options.plugin,
-            config=None if options.config is None else _config(options.config),
-            versions=thresholds.versions,
-            advance=advance,
-        )
-    verdict = judge(reading, thresholds)
     table = stderr if options.json == STDOUT else console(stderr=False)
     show(verdict, reading.runs, table, in_full=options.all)
     write_json(options.json, as_json(verdict, reading))
@@ -115,7 +85,3 @@ def _verdict(options: argparse.Namespace) -> int:
             line = f"{options.certificate}: certificate, valid until {made['valid_until']}"
         table.print(line, highlight=False, markup=False, soft_wrap=True)
     return _STATUS[verdict.answer]
-
-
-def _config(path: Path) -> str:
-    return config_hash(without_section(read_plugin_config(path).config))
