@@ -32,23 +32,21 @@ from gateway.stack import (
     prepare,
     running,
 )
-from gateway.traffic import Outcome, Traffic
+from gateway.traffic import Mixed, Outcome, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.traffic import Source
+
 #: The share of chains in which the Rust core decides under ``canary``: both sides soon have calls.
 _CANARY: Final = "half"
-_RETRIES: Final = 2
-#: Small, so that a call that is retried ends soon. No jitter: the hybrid draws from 0, and takes a
-#: delay of 0 for no retry, so that some calls would fail that have to recover.
-_PLUGIN: Final = {
-    "max_retries": _RETRIES,
-    "backoff_base_ms": 10,
-    "max_backoff_ms": 100,
-    "jitter": False,
-}
-_CALLS: Final = 28
+_MIXED: Final = "mixed"
+_CORPUS: Final = "corpus"
+#: As `retry_parity.settings` has them; this program tells in one line where that is missing.
+_CAPTURES: Final = ("redacted", "full")
+#: As many calls as it takes to see all kinds.
+_ALL: Final = 0
 _MOST_CALLS_PER_S: Final = 1000
 _STARTED: Final = 0
 _NOT_AS_IT_HAS_TO: Final = 1
@@ -88,8 +86,10 @@ def _run(options: argparse.Namespace) -> int:
         if folder is None:
             folder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
         folder = prepare(folder)
+        source = _source(options.traffic)
         settings = Settings(
-            plugin=_PLUGIN,
+            plugin_name=source.plugin_name,
+            plugin=source.plugin,
             migration=_migration(options, folder),
             workers=options.workers,
             port=options.port,
@@ -98,15 +98,24 @@ def _run(options: argparse.Namespace) -> int:
             log_level="WARNING",
         )
         _say(f"starting in {folder} (some 10 s)")
-        stack = resources.enter_context(running(settings, folder))
-        traffic = Traffic(stack, _RETRIES, _complain)
+        stack = resources.enter_context(running(settings, folder, source.behind))
         if options.once is not None:
-            traffic.send(options.once)
+            traffic = Traffic(stack, source.calls(options.once or None), _complain)
+            traffic.send()
             _say(*traffic.summary())
             return _NOT_AS_IT_HAS_TO if traffic.counts[Outcome.WRONG] else _STARTED
         _say(*_where_to_look(stack, folder))
+        traffic = Traffic(stack, source.endless(), _complain)
         _stay(stack, None if options.no_traffic else traffic, options.rate)
     return _STARTED
+
+
+def _source(name: str) -> Source:
+    if name == _CORPUS:
+        from gateway.recorded_traffic import Recording
+
+        return Recording()
+    return Mixed()
 
 
 def _stay(stack: Stack, traffic: Traffic | None, rate: float) -> None:
@@ -131,10 +140,12 @@ def _migration(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     section: dict[str, Any] = {
         "implementation": options.implementation,
         "flags": {"resolver": "file", "path": str(flags.path)},
-        "evidence": {"directory": str(folder / EVIDENCE)},
+        "evidence": {"directory": str(folder / EVIDENCE), "capture": options.capture},
     }
     if options.candidate is not None:
         section["candidate"] = options.candidate
+    if options.require_certificate is not None:
+        section["require_certificate"] = str(options.require_certificate.absolute())
     return section
 
 
@@ -152,6 +163,7 @@ def _where_to_look(stack: Stack, folder: Path) -> list[str]:
         f"flag      {folder / FLAGS}: edit the defaultVariant of {IMPLEMENTATION_FLAG}",
         f"evidence  {evidence}",
         f"guard     {shlex.join([_console_script(), 'guard', str(evidence)])}",
+        f"verdict   {shlex.join([_console_script(), 'verdict', str(evidence)])}",
         "Ctrl-C ends all of it",
     ]
 
@@ -185,7 +197,28 @@ def _parser() -> argparse.ArgumentParser:
         default="shadow",
         help="who decides at the start (default shadow)",
     )
+    parser.add_argument(
+        "--traffic",
+        choices=(_MIXED, _CORPUS),
+        default=_MIXED,
+        help="mixed: calls that fail as they are told; corpus: the calls of "
+        "parity_tests/corpus/tool_results.jsonl, behind the plugin's config of that folder "
+        f"(default {_MIXED})",
+    )
     parser.add_argument("--candidate", metavar="NAME", help="what is compared with the hybrid")
+    parser.add_argument(
+        "--capture",
+        choices=_CAPTURES,
+        default=_CAPTURES[0],
+        help="full: the evidence keeps results as they are, and the whole traffic "
+        f"(default {_CAPTURES[0]})",
+    )
+    parser.add_argument(
+        "--require-certificate",
+        type=Path,
+        metavar="FILE",
+        help="the certificate without which the flag's value rust is refused",
+    )
     parser.add_argument(
         "--workers", type=_positive, default=1, help="processes that serve (default 1)"
     )
@@ -200,9 +233,9 @@ def _parser() -> argparse.ArgumentParser:
         "--once",
         type=_positive,
         nargs="?",
-        const=_CALLS,
+        const=_ALL,
         metavar="CALLS",
-        help=f"send so many calls (default {_CALLS}), say what became of them, and end",
+        help="send so many calls (default: mixed 28, corpus all), say what became of them, and end",
     )
     return parser
 

@@ -24,7 +24,7 @@ from gateway.client import Answer, Client
 from gateway.programs import Program, StartError, free_port, readable, uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 HERE: Final = Path(__file__).resolve().parent
 #: The values of the flag, all of which are started and tested here.
@@ -53,7 +53,7 @@ _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", 
 
 
 class Tool(StrEnum):
-    """The tools that every stack has, as the gateway names them."""
+    """The tools that a stack has as a rule, as the gateway names them."""
 
     MCP = "upstream-flaky"
     REST = "rest-flaky"
@@ -68,6 +68,7 @@ class Settings:
     """How a stack is set up.
 
     Attributes:
+        plugin_name: The plugin's name.
         plugin: The plugin's ``config`` besides the ``migration`` section.
         migration: That section.
         environment: Variables of the gateway besides those that the stack needs.
@@ -80,6 +81,7 @@ class Settings:
         log_level: Of the gateway.
     """
 
+    plugin_name: str = PLUGIN_NAME
     plugin: Mapping[str, Any] = field(default_factory=_nothing)
     migration: Mapping[str, Any] = field(default_factory=_nothing)
     environment: Mapping[str, str] = field(default_factory=_nothing)
@@ -93,25 +95,36 @@ class Settings:
 class Stack:
     """A running stack."""
 
-    def __init__(
-        self, folder: Path, gateway: Client, upstreams: Client, token: str, program: Program
+    def __init__(  # noqa: PLR0913 - the parts
+        self,
+        settings: Settings,
+        folder: Path,
+        *,
+        gateway: Client,
+        upstreams: Client,
+        token: str,
+        program: Program,
     ) -> None:
         """Take the parts; `running` puts them together."""
+        self.settings = settings
         self.folder = folder
         self.gateway = gateway
         self.upstreams = upstreams
         self.token = token
         self.program = program
-        self._log = _Log(program.log)
+        self._log = _Log(program.log, settings.plugin_name)
 
-    def register_mcp_server(self) -> None:
-        """Register the MCP server, which brings `Tool.MCP`.
+    def register_mcp_server(self, name: str, path: str = "/mcp") -> None:
+        """Register an MCP server; the gateway puts its name and a dash before those of its tools.
+
+        Args:
+            name: Its name in the gateway.
+            path: Where it is, among what is behind the gateway.
 
         Raises:
             RequestError: The gateway refuses it.
         """
-        server, _, _ = Tool.MCP.partition("-")
-        address = {"name": server, "url": f"{self.upstreams.url}/mcp"}
+        address = {"name": name, "url": f"{self.upstreams.url}{path}"}
         self.gateway.json("POST", "/gateways", address | {"transport": "STREAMABLEHTTP"})
 
     def register_rest_tool(self, name: str, *, team: str | None = None) -> None:
@@ -162,7 +175,7 @@ class Stack:
         """
         binding = {
             "tool_names": [tool],
-            "plugin_id": PLUGIN_NAME,
+            "plugin_id": self.settings.plugin_name,
             "mode": "sequential",
             "priority": _PRIORITY,
             "config": {},
@@ -213,10 +226,11 @@ class Stack:
 class _Log:
     """What the gateway's log says of the plugin, read as it grows."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, plugin_name: str) -> None:
         self.built = 0
         self.said: list[str] = []
         self._path = path
+        self._building = f"Loaded plugin: {plugin_name} "
         self._offset = 0
         self._lock = threading.Lock()
 
@@ -232,19 +246,44 @@ class _Log:
         return self
 
     def _take(self, line: str) -> None:
-        self.built += f"Loaded plugin: {PLUGIN_NAME} " in line
+        self.built += self._building in line
         told = f" {LOGGER}: "
         if LOGGER in line and told in (entry := readable(line)):
             self.said.append(entry.replace(told, " ", 1))
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What is behind the gateway.
+
+    Attributes:
+        program: A Python program and its arguments. It takes ``--port`` too, answers at
+            ``/health``, and counts attempts as `Stack.attempts` asks for them.
+        register: Makes its tools known to the gateway.
+    """
+
+    program: Sequence[str]
+    register: Callable[[Stack], None]
+
+
+def _register_flaky(stack: Stack) -> None:
+    server, _, _ = Tool.MCP.partition("-")
+    stack.register_mcp_server(server)
+    stack.register_rest_tool(Tool.REST)
+
+
+#: What fails as it is told: `Tool`.
+FLAKY: Final = Behind((str(HERE / "upstreams.py"),), _register_flaky)
+
+
 @contextmanager
-def running(settings: Settings, folder: Path) -> Iterator[Stack]:
+def running(settings: Settings, folder: Path, behind: Behind = FLAKY) -> Iterator[Stack]:
     """Start a stack, and end it and everything it started at the end of the block.
 
     Args:
         settings: How it is set up.
         folder: The work folder, made if it is not there. A database of an earlier run is removed.
+        behind: What is behind the gateway.
 
     Raises:
         StartError: Something is missing or did not start.
@@ -269,17 +308,21 @@ def running(settings: Settings, folder: Path) -> Iterator[Stack]:
                 return programs.enter_context(program)
 
         # All at once: each of them spends seconds on its imports.
-        upstreams = start(
-            "upstreams", "-P", str(HERE / "upstreams.py"), "--port", str(upstream_port)
-        )
+        upstreams = start("upstreams", "-P", *behind.program, "--port", str(upstream_port))
         program = start("gateway", *_serve(settings, port))
         token = _token(start("token", *_make_token()), folder / TOKEN)
         upstream_client, gateway_client = Client(upstream_port), Client(port, token)
         upstreams.wait_until(upstream_client.is_healthy, _START_S)
         program.wait_until(gateway_client.is_healthy, _START_S)
-        stack = Stack(folder, gateway_client, upstream_client, token, program)
-        stack.register_mcp_server()
-        stack.register_rest_tool(Tool.REST)
+        stack = Stack(
+            settings,
+            folder,
+            gateway=gateway_client,
+            upstreams=upstream_client,
+            token=token,
+            program=program,
+        )
+        behind.register(stack)
         yield stack
 
 
@@ -342,6 +385,9 @@ def _environment(settings: Settings, folder: Path, port: int) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         # 500 requests a minute, which is less than a test sends.
         "RATE_LIMITING_ENABLED": "false",
+        # Without authorities: no address here has TLS, and reading them for each call of an MCP
+        # server is a third of all that the gateway does.
+        "SSL_CERT_DIR": str(folder / "tmp"),
         "SSRF_ALLOW_LOCALHOST": "true",
         # The gateway's lock files are there; another gateway's are none of its business.
         "TMPDIR": str(folder / "tmp"),
@@ -354,7 +400,7 @@ def _environment(settings: Settings, folder: Path, port: int) -> dict[str, str]:
 
 def _plugins(settings: Settings) -> dict[str, object]:
     entry = {
-        "name": PLUGIN_NAME,
+        "name": settings.plugin_name,
         "kind": _KIND,
         "hooks": ["tool_post_invoke", "resource_post_fetch"],
         "mode": "sequential",

@@ -1,4 +1,4 @@
-"""A bit of everything: tool calls that succeed, recover, and fail for good, again and again."""
+"""Tool calls through a stack, each with how it has to end, counted by what became of them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from gateway.client import RequestError
-from gateway.stack import Tool
+from gateway.client import Answer, RequestError
+from gateway.stack import FLAKY, PLUGIN_NAME, Tool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from gateway.stack import Stack
+    from gateway.stack import Behind, Stack
 
 #: Calls that wait for their retries must not hold up the next ones.
 _AT_ONCE: Final = 8
+_MOST_SHOWN: Final = 200
+#: The budget under mixed traffic.
+_RETRIES: Final = 2
 
 
 class Outcome(StrEnum):
@@ -29,8 +32,132 @@ class Outcome(StrEnum):
 
     SUCCEEDED = "succeeded at once"
     RECOVERED = "recovered by retries"
-    EXHAUSTED = "failed beyond the budget, as told"
+    FAILED = "failed for good, as they have to"
     WRONG = "did not end as it has to"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call, and how it has to end.
+
+    Attributes:
+        tool: The tool, as the gateway names it.
+        case: Whose attempts are counted behind the gateway.
+        arguments: The tool's.
+        told: What a complaint says of it.
+        attempts: How many there have to be.
+        fails: Whether the caller has to see a failure.
+        text: What the caller has to get; ``None`` leaves it open.
+        breaks: Whether the gateway itself fails on the answer, so that the caller gets none.
+    """
+
+    tool: str
+    case: str
+    arguments: Mapping[str, object]
+    told: str
+    attempts: int
+    fails: bool
+    text: str | None = None
+    breaks: bool = False
+
+
+class Source(Protocol):
+    """A kind of traffic."""
+
+    @property
+    def plugin_name(self) -> str:
+        """The plugin's name."""
+
+    @property
+    def plugin(self) -> Mapping[str, Any]:
+        """The plugin's config, without the ``migration`` section."""
+
+    @property
+    def behind(self) -> Behind:
+        """What has to be behind the gateway."""
+
+    def calls(self, number: int | None = None) -> Iterator[Call]:
+        """Give so many calls; ``None`` means as many as it takes to see all kinds."""
+
+    def endless(self) -> Iterator[Call]:
+        """Give calls without an end."""
+
+
+class Traffic:
+    """Calls through one stack, counted by what became of them."""
+
+    def __init__(
+        self, stack: Stack, calls: Iterable[Call], complain: Callable[[str], None]
+    ) -> None:
+        """Set it up.
+
+        Args:
+            stack: Where the calls go.
+            calls: The calls.
+            complain: Receives a line for each call that did not end as it has to.
+        """
+        self.counts: Counter[Outcome] = Counter()
+        self.attempts = 0
+        self._stack = stack
+        self._calls = iter(calls)
+        self._complain = complain
+        self._lock = threading.Lock()
+
+    def send(self) -> None:
+        """Make all calls, some at the same time, and wait for them."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            sent = [pool.submit(self._make, call) for call in self._calls]
+        for each in sent:
+            each.result()
+
+    def flow(self, calls_per_second: float, stop: threading.Event) -> None:
+        """Make calls at a steady rate, or as fast as they end, until told to stop."""
+        room = threading.Semaphore(_AT_ONCE)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for call in self._calls:
+                if stop.wait(1 / calls_per_second):
+                    return
+                room.acquire()
+                pool.submit(self._make, call).add_done_callback(lambda _ended: room.release())
+
+    def summary(self) -> list[str]:
+        """Say what became of the calls."""
+        lines = [f"{sum(self.counts.values())} calls, {self.attempts} attempts behind the gateway"]
+        lines += [f"  {self.counts[outcome]:>6} {outcome}" for outcome in Outcome]
+        return lines
+
+    def _make(self, call: Call) -> None:
+        try:
+            answer = self._answer(call)
+            attempts = self._stack.attempts(call.case)
+        except RequestError as error:
+            self._count(Outcome.WRONG, 0)
+            self._complain(f"{call.tool} {call.case}: {error}")
+            return
+        is_other = call.text is not None and answer.text != call.text
+        if answer.failed is not call.fails or attempts != call.attempts or is_other:
+            self._count(Outcome.WRONG, attempts)
+            self._complain(
+                f"{call.tool} {call.case}: {call.told}: {answer.text[:_MOST_SHOWN]!r} "
+                f"after {attempts} attempts, not {call.attempts}"
+            )
+        elif call.fails:
+            self._count(Outcome.FAILED, attempts)
+        else:
+            self._count(Outcome.RECOVERED if attempts > 1 else Outcome.SUCCEEDED, attempts)
+
+    def _answer(self, call: Call) -> Answer:
+        try:
+            return self._stack.gateway.call_tool(call.tool, call.arguments)
+        except RequestError as error:
+            if not call.breaks:
+                raise
+            return Answer(failed=True, text=str(error))
+
+    def _count(self, outcome: Outcome, attempts: int) -> None:
+        with self._lock:
+            self.counts[outcome] += 1
+            self.attempts += attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,83 +166,51 @@ class _Kind:
     failures: int
     manner: str = "error"
 
+    def call(self, case: str, retries: int) -> Call:
+        return Call(
+            tool=self.tool,
+            case=case,
+            arguments={"case": case, "failures": self.failures, "manner": self.manner},
+            told=f"{self.failures} failures by {self.manner}",
+            attempts=min(self.failures, retries) + 1,
+            fails=self.failures > retries,
+        )
 
-def _mix(retries: int) -> tuple[_Kind, ...]:
-    """Give one round: mostly successes, each failure in each manner, some beyond the budget."""
-    round_of_one = [_Kind(tool, 0) for tool in Tool] * 2
-    for tool, manner in itertools.product(Tool, ("error", "break")):
-        round_of_one.append(_Kind(tool, min(1, retries), manner))
-        round_of_one.append(_Kind(tool, retries, manner))
-    round_of_one.extend(_Kind(tool, retries + 1) for tool in Tool)
-    return tuple(round_of_one)
 
+class Mixed:
+    """Calls of the tools that fail as told: a bit of everything."""
 
-class Traffic:
-    """Calls through one stack, one kind after the other, counted by what became of them."""
+    plugin_name = PLUGIN_NAME
+    #: Small delays, so that a call that is retried ends soon. No jitter: the hybrid draws from 0,
+    #: and takes a delay of 0 for no retry, so that some calls would fail that have to recover.
+    plugin: Mapping[str, Any] = MappingProxyType(
+        {
+            "max_retries": _RETRIES,
+            "backoff_base_ms": 10,
+            "max_backoff_ms": 100,
+            "jitter": False,
+        }
+    )
+    behind = FLAKY
 
-    def __init__(self, stack: Stack, retries: int, complain: Callable[[str], None]) -> None:
-        """Set it up.
+    def calls(self, number: int | None = None) -> Iterator[Call]:
+        """Give so many calls; ``None`` means each kind twice."""
+        kinds = self._kinds()
+        return itertools.islice(self.endless(), 2 * len(kinds) if number is None else number)
 
-        Args:
-            stack: Where the calls go.
-            retries: The budget of the plugin: this many failures are recovered from.
-            complain: Receives a line for each call that did not end as it has to.
-        """
-        self.counts: Counter[Outcome] = Counter()
-        self.attempts = 0
-        self._stack = stack
-        self._retries = retries
-        self._complain = complain
-        self._lock = threading.Lock()
-        # Upstreams that outlive this object must not take its cases for old ones.
-        self._run = secrets.token_hex(4)
+    def endless(self) -> Iterator[Call]:
+        """Give one kind after the other, again and again."""
+        # Upstreams that outlive these calls must not take other calls' cases for theirs.
+        run = secrets.token_hex(4)
+        for number, kind in enumerate(itertools.cycle(self._kinds())):
+            yield kind.call(f"traffic-{run}-{number}", _RETRIES)
 
-    def send(self, number: int) -> None:
-        """Make a number of calls and wait for all."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            sent = [pool.submit(call) for call in itertools.islice(self._calls(), number)]
-        for call in sent:
-            call.result()
-
-    def flow(self, calls_per_second: float, stop: threading.Event) -> None:
-        """Make calls at a steady rate until told to stop."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for call in self._calls():
-                if stop.wait(1 / calls_per_second):
-                    return
-                pool.submit(call)
-
-    def summary(self) -> list[str]:
-        """Say what became of the calls."""
-        lines = [f"{sum(self.counts.values())} calls, {self.attempts} attempts behind the gateway"]
-        lines += [f"  {self.counts[outcome]:>6} {outcome}" for outcome in Outcome]
-        return lines
-
-    def _calls(self) -> Iterator[Callable[[], None]]:
-        for number, kind in enumerate(itertools.cycle(_mix(self._retries))):
-            yield partial(self._call, kind, f"traffic-{self._run}-{number}")
-
-    def _call(self, kind: _Kind, case: str) -> None:
-        expected = min(kind.failures, self._retries) + 1
-        recovers = kind.failures <= self._retries
-        try:
-            answer = self._stack.call(kind.tool, case, kind.failures, kind.manner)
-            attempts = self._stack.attempts(case)
-        except RequestError as error:
-            self._count(Outcome.WRONG, 0)
-            self._complain(f"{kind.tool} {case}: {error}")
-            return
-        if answer.failed is recovers or attempts != expected:
-            self._count(Outcome.WRONG, attempts)
-            self._complain(
-                f"{kind.tool} {case}: {kind.failures} failures by {kind.manner}: {answer.text!r} "
-                f"after {attempts} attempts, not {expected}"
-            )
-            return
-        outcome = Outcome.RECOVERED if recovers else Outcome.EXHAUSTED
-        self._count(outcome if kind.failures else Outcome.SUCCEEDED, attempts)
-
-    def _count(self, outcome: Outcome, attempts: int) -> None:
-        with self._lock:
-            self.counts[outcome] += 1
-            self.attempts += attempts
+    @staticmethod
+    def _kinds() -> list[_Kind]:
+        """Mostly successes, each failure in each manner, some beyond the budget."""
+        kinds = [_Kind(tool, 0) for tool in Tool] * 2
+        for tool, manner in itertools.product(Tool, ("error", "break")):
+            kinds.append(_Kind(tool, 1, manner))
+            kinds.append(_Kind(tool, _RETRIES, manner))
+        kinds.extend(_Kind(tool, _RETRIES + 1) for tool in Tool)
+        return kinds

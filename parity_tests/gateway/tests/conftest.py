@@ -17,6 +17,7 @@ from gateway.stack import Stack, running
 from gateway.tests import calls
 from gateway.tests.commands import ended, left_running, refusal
 from gateway.tests.configurations import DRILL, LIVE, Configuration, register_tools
+from gateway.tests.deciding import offline_evidence, to_be_decided, wrong_traffic
 from gateway.tests.drill import Drill
 from gateway.tests.live import FLIPS, Live
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.tests.calls import Call, Ended
     from gateway.tests.commands import Ended as EndedCommand
     from gateway.tests.commands import Left
+    from gateway.tests.deciding import Decision, Offline, Wrong
 
 #: The modules in the order in which they run. What ends processes of a stack comes after everything
 #: else in it; what waits for calls in the background, and what needs a command, comes last.
@@ -40,6 +42,8 @@ _ORDER: Final = (
     "test_drill",
     "test_retries",
     "test_rebuilding",
+    "test_recorded",
+    "test_deciding",
     "test_command",
     "test_slow_calls",
     "test_agreement",
@@ -48,8 +52,8 @@ _ORDER: Final = (
 )
 #: Starts at the same time.
 _STARTS: Final = 2
-#: The fixtures that give commands.
-_COMMANDS: Final = ("once", "refused", "left")
+#: The fixtures that give commands, or what commands have made.
+_COMMANDS: Final = ("decision", "wrong", "offline", "once", "refused", "left")
 #: Quick calls at the same time, in each stack.
 _CALLS: Final = 3
 
@@ -94,6 +98,9 @@ class Stacks:
     def begin_command(self, name: str) -> None:
         """Run one of the commands, unless it was begun already; do not wait for it."""
         starts: dict[str, Callable[[], object]] = {
+            "decision": lambda: self._kept(to_be_decided(self._folder / "decision")),
+            "offline": lambda: offline_evidence(self._folder / "offline"),
+            "wrong": lambda: wrong_traffic(self._folder / "wrong"),
             "once": lambda: ended("--once", "14", "--implementation", "rust"),
             "refused": lambda: refusal(self._folder / "refused"),
             "left": lambda: self._kept(left_running(self._folder / "left")),
@@ -191,6 +198,24 @@ def drill(stacks: Stacks) -> Drill:
     drill = Drill(stacks[DRILL].stack)
     drill.make_ready()
     return drill
+
+
+@pytest.fixture(scope="session")
+def decision(stacks: Stacks) -> Decision:
+    """Give the gateway whose flag needs a certificate."""
+    return cast("Decision", stacks.command("decision"))
+
+
+@pytest.fixture(scope="session")
+def offline(stacks: Stacks) -> Offline:
+    """Give evidence that needs no gateway."""
+    return cast("Offline", stacks.command("offline"))
+
+
+@pytest.fixture(scope="session")
+def wrong(stacks: Stacks) -> Wrong:
+    """Give what the command leaves whose candidate is wrong."""
+    return cast("Wrong", stacks.command("wrong"))
 
 
 @pytest.fixture

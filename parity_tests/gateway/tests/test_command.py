@@ -39,7 +39,7 @@ def test_once_says_what_became_of_the_calls(once: Ended) -> None:
         "14 calls, 30 attempts behind the gateway",
         "       4 succeeded at once",
         "       8 recovered by retries",
-        "       2 failed beyond the budget, as told",
+        "       2 failed for good, as they have to",
         "       0 did not end as it has to",
     ]
 
