@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 #: Seconds after its last failure during which a chain counts, the last instant included.
 TTL_S: Final = 300.0
 
-_MOST_DRIFTED: Final = 4096
-_MOST_JOINED_KEYS: Final = 4096
+#: Chains whose counts differ, and keys that pairs share, each: in a gateway, where memory counts.
+MOST_CHAINS: Final = 4096
 _MOST_PAIRS_PER_KEY: Final = 64
 
 
@@ -73,8 +73,15 @@ class Drift:
 class Chains:
     """The counts the candidate must hold, where they are not the reference's."""
 
-    def __init__(self) -> None:
-        """Start with no chain known to differ."""
+    def __init__(self, most: int = MOST_CHAINS) -> None:
+        """Start with no chain known to differ.
+
+        Args:
+            most: Chains, and keys, that are remembered. What falls out is compared as if both sides
+                counted alike; a replay, whose outcome must not depend on how many chains one
+                process plays, has a bound that no trace reaches.
+        """
+        self.most = most
         self._drifted: OrderedDict[Pair, Drift] = OrderedDict()
         #: The joined keys of the chains that are known to differ.
         self.drifted_keys: set[str] = set()
@@ -118,7 +125,7 @@ class Chains:
         pairs.move_to_end(pair)
         if len(pairs) > _MOST_PAIRS_PER_KEY:
             pairs.popitem(last=False)
-        if len(self.joined) > _MOST_JOINED_KEYS:
+        if len(self.joined) > self.most:
             self.joined.popitem(last=False)
 
     def settle(
@@ -144,7 +151,7 @@ class Chains:
             return
         self._drifted[pair] = Drift(entry, candidate)
         self.drifted_keys.add(pair.joined)
-        if len(self._drifted) > _MOST_DRIFTED:
+        if len(self._drifted) > self.most:
             self.forget(next(iter(self._drifted)))
 
     def forget(self, pair: Pair) -> None:

@@ -2,7 +2,7 @@
 
 Exit status: 0 = everything was compared and nothing unexplained was found (no guard has tripped, a
 verdict is "ready"), 1 = it was not so, 2 = bad input or a build that cannot be run (of a verdict:
-insufficient evidence), 3 = bad evidence, 130 = interrupted.
+insufficient evidence), 3 = bad evidence, 130 = interrupted, 141 = whoever read the output has gone.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ DIVERGENT: Final = 1
 BAD_INPUT: Final = 2
 BAD_EVIDENCE: Final = 3
 INTERRUPTED: Final = 130
+#: As of a program that the closed pipe ends: no verdict.
+PIPE_CLOSED: Final = 141
 
 #: What a person reads about in this order.
 _ADD: Final = (
@@ -57,6 +59,9 @@ _ADD: Final = (
     add_synthesize,
     add_convert,
 )
+
+#: Whose 2 says that evidence is insufficient, or who take evidence as these do.
+_JUDGING: Final = frozenset({"verdict", "report", "minimize"})
 
 _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
     "run": lambda options: DIVERGENT - run_command(options),
@@ -104,7 +109,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read the output has gone. Python would say so again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DIVERGENT
+        return PIPE_CLOSED
+    except OSError as error:
+        # A full disk behind standard output, mostly; it would be full again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        where = error.filename or "output"
+        what = (error.strerror or type(error).__name__).lower()
+        status = BAD_EVIDENCE if options.command in _JUDGING else BAD_INPUT
+        return _refuse(f"{where}: {what}", status)
     return status
 
 

@@ -111,11 +111,9 @@ class EvidenceFiles:
     def write(self, migration: Migration) -> None:
         """Append what is new."""
         evidence = migration.evidence
-        if samples := evidence.take_samples():
-            try:
-                self._write_samples(samples, migration)
-            except OSError as error:
-                evidence.drop(_reason(error), len(samples))
+        # Taken before the counts and written after them: a kill in between leaves a divergence
+        # that is counted and has no sample, never one that has a sample and is not counted.
+        samples = evidence.take_samples()
         if self._recording is not None:
             self._recording.write(recorder_of(migration.name), self._most_recorded())
         try:
@@ -123,6 +121,11 @@ class EvidenceFiles:
             evidence.bytes_on_disk = self._size()
         except OSError as error:
             evidence.drop(_reason(error))
+        if samples:
+            try:
+                self._write_samples(samples, migration)
+            except OSError as error:
+                evidence.drop(_reason(error), len(samples))
 
     def _write_samples(self, samples: Iterable[Mapping[str, object]], migration: Migration) -> None:
         room = self._room() - _size_of(self.folder / SAMPLES) - _size_of(self.folder / TRACE)

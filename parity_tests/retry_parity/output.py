@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from rich.console import Console
 
@@ -18,9 +18,16 @@ class OutputError(ValueError):
     """Output cannot be written where it was asked for; the message is one line."""
 
 
+class _Console(Console):
+    """A console whose broken pipe is told as everywhere else; rich's own ends with status 1."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
+
 def console(*, stderr: bool) -> Console:
     """Give a console; of a fixed width where nobody's terminal has one."""
-    made = Console(stderr=stderr)
+    made = _Console(stderr=stderr)
     if not made.is_terminal:
         made.width = _PLAIN_WIDTH
     return made

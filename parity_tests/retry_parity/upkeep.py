@@ -56,6 +56,7 @@ class Upkeep:
         self._lock = threading.Lock()
         self._followers: dict[str, FlagFollower] = {}
         self._files: dict[str, EvidenceFiles] = {}
+        self._told_settings: set[str] = set()
         self._mirror: metrics.Mirror | None = None
         self._thread: threading.Thread | None = None
         self._round_lock = threading.Lock()
@@ -141,9 +142,22 @@ class Upkeep:
         self._files_of(migration, settings).write(migration)
 
     def _files_of(self, migration: Migration, settings: EvidenceSettings) -> EvidenceFiles:
+        """Give the files of a name, which are the process's.
+
+        The counts are the process's too: objects of one name that ask for different files would
+        each have all of them, and everything would be counted several times.
+        """
         files = self._files.get(migration.name)
-        if files is None or files.settings != settings:
+        if files is None:
             files = self._files[migration.name] = EvidenceFiles(settings, migration)
+        elif files.settings != settings and migration.name not in self._told_settings:
+            self._told_settings.add(migration.name)
+            _log.warning(
+                "%s: another evidence section than the first one's, which holds until the process "
+                "ends: %s",
+                migration.name,
+                files.settings.directory,
+            )
         return files
 
 

@@ -25,6 +25,7 @@ from retry_parity.flag import Implementation
 from retry_parity.lane import Lane
 from retry_parity.migration import migration_of
 from retry_parity.settings import EvidenceSettings, MigrationSettings
+from retry_parity.upkeep import Upkeep
 
 #: Planted where only a tool or its caller could have put it.
 PLANTED = "tr0ub4dor-and-3"
@@ -77,7 +78,11 @@ def test_the_last_line_has_all_counts(tmp_path: Path) -> None:
     about, first, last = lines(written.folder / "counts.jsonl")
     assert about["kind"] == "run"
     assert about["format"] == FORMAT
-    assert (about["source"], about["candidate"], about["shapes"]) == ("live", "rust", [[False, False]])
+    assert (about["source"], about["candidate"], about["shapes"]) == (
+        "live",
+        "rust",
+        [[False, False]],
+    )
     assert about["versions"]["cpex"]
     assert (first["sequence"], first["matches"], first["divergent"]) == (1, 1, {})
     assert (last["sequence"], last["matches"], last["divergent"]) == (2, 1, {"retry-lost": 1})
@@ -365,3 +370,20 @@ def test_a_flood_of_failing_requests_takes_little_memory() -> None:
     assert int(live) == 32_768
     assert int(evicted) == 150_000 - 32_768
     assert float(grown_mib) < 16
+
+
+def test_objects_that_ask_for_other_files_do_not_multiply_what_was_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The counts are the process's. Written to a second run they would be there twice."""
+    subject = lane(lambda: answered(0))
+    ask(subject, SUCCESS)
+    migration = migration_of(NAME)
+    upkeep = Upkeep()
+    for name in ("one", "two", "one"):
+        settings = {"evidence": {"directory": str(tmp_path / name)}}
+        migration.settings = MigrationSettings.model_validate(settings)
+        upkeep.round()
+    runs = [*tmp_path.glob("*/*/*/counts.jsonl")]
+    assert [run.relative_to(tmp_path).parts[0] for run in runs] == ["one"]
+    assert caplog.text.count("another evidence section than the first one's") == 1

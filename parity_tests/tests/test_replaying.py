@@ -21,6 +21,7 @@ from cpex.framework import (
 )
 
 from retry_parity import MigrationPlugin, candidates, upkeep
+from retry_parity.chains import MOST_CHAINS
 from retry_parity.corpus import read_corpus
 from retry_parity.deciding.totals import Totals
 from retry_parity.migration import forget
@@ -89,6 +90,26 @@ def test_the_evidence_does_not_depend_on_how_the_trace_is_divided(
     assert whole["counts"]["divergent"]["retry-lost"] > 50
     for parts in (2, 5):
         assert told(played_in(tasks(head, parts, **config))) == whole
+
+
+def test_more_shared_keys_than_a_gateway_remembers_change_nothing(tmp_path: Path) -> None:
+    """A bound of one process's memory made the outcome depend on how many chains it had.
+
+    Two chains whose names the hybrid joins to one key are an accepted difference, however many
+    of them there are, and however the trace is divided.
+    """
+    failure = {"content": [], "isError": True}
+    pairs = [("a", f"b:{number}") for number in range(MOST_CHAINS + 100)]
+    pairs += [("a:b", f"{number}") for number in range(MOST_CHAINS + 100)]
+    path = tmp_path / "joined.jsonl"
+    with path.open("w") as file:
+        for seq, (tool, request_id) in enumerate(pairs):
+            row = {"tool": tool, "request_id": request_id, "seq": seq, "t_ms": seq / 10}
+            file.write(json.dumps(row | {"result": failure}) + "\n")
+    one, two = (told(played_in(tasks(path, parts, "rust", max_retries=3))) for parts in (1, 2))
+    assert one == two
+    assert one["counts"]["divergent"] == {}
+    assert one["counts"]["accepted"]["key-collision"] == MOST_CHAINS + 100
 
 
 def test_the_same_draws_are_drawn_each_time(head: Path) -> None:

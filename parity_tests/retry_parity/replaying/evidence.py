@@ -104,7 +104,12 @@ def write_replay(
     if played.cut_off:
         trace["cut_off"] = [Path(path).name for path in played.cut_off]
     first = {**about, "shapes": played.shapes, "trace": trace}
+    # What is not in the trace was not compared, whatever else was.
+    dropped = {f"trace: {reason}": calls for reason, calls in played.lost.items()}
+    if played.cut_off:
+        dropped["trace: cut off"] = len(played.cut_off)
     counts = {"kind": "counts", "sequence": 1, "at": 0.0, **_STEADY, **played.counts}
+    counts["dropped"] = dropped
     if played.mutated:
         # Which of the sides it was is not looked for: nobody may change a result.
         counts["divergent"] = {**counts["divergent"], "payload-mutated": 1}

@@ -434,7 +434,7 @@ impl Desk {
             let setting = self.setting(call)?;
             let names = plan.names(call, &mut read)?;
             self.memories.counted_for(py, setting.get(), names)?
-        } else if self.may_draw_zero(call) && self.memories.is_anything_live(py)? {
+        } else if self.memories.is_anything_live(py)? {
             self.memories.counted(py, plan.names(call, &mut read)?)?
         } else {
             0
@@ -473,12 +473,6 @@ impl Desk {
         }
         settings.set_item(&tool, &setting).ok()?;
         setting.cast_into().ok()
-    }
-
-    /// Whether the hybrid may count a failure and answer it with a delay of 0.
-    fn may_draw_zero(&self, call: &Call<'_, '_>) -> bool {
-        self.setting(call)
-            .is_none_or(|setting| setting.get().may_draw_zero())
     }
 
     fn judge(

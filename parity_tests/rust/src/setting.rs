@@ -39,11 +39,6 @@ impl Setting {
 }
 
 impl Setting {
-    /// Whether the delay after a failure may be 0, which asks for no retry.
-    pub(crate) fn may_draw_zero(&self) -> bool {
-        self.jitter || self.base_ms == 0 || self.cap_ms == 0
-    }
-
     /// The longest delay after so many failures, from 1.
     pub(crate) fn ceiling_ms(&self, failures: u32) -> u64 {
         let doublings = failures.saturating_sub(1);
