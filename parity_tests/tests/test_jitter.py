@@ -132,13 +132,15 @@ def both_delays(base_ms: int, cap_ms: int, fractions: list[float]) -> tuple[list
     """Delays of the hybrid's Python path and of the core in one chain, from the same draws."""
     python, core = Told(fractions), Told(fractions)
     retries = len(fractions)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("retry_legacy.backoff.random", python)
+    retry_legacy.set_random(python.random)
+    try:
         ours = chain_delays(
             load(retry_legacy.PythonRetryWithBackoffPlugin, base_ms, cap_ms, retries),
             "r",
             retries + 1,
         )
+    finally:
+        retry_legacy.set_random(None)
     _core.set_random(core.random)
     try:
         theirs = chain_delays(

@@ -13,7 +13,7 @@ from retry_parity.traces.targets import check_target, number_of_calls
 
 _DEFAULT_CALLS: Final = "1,000,000"
 #: Calls per second, all chains together; docs/TRACES.md says why.
-DEFAULT_RATE: Final = 100.0
+DEFAULT_RATE: Final = 25.0
 _RATES: Final = (0.001, 1_000_000.0)
 _LONGEST_SEED: Final = 18
 _HELP: Final = (
