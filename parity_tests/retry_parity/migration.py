@@ -6,6 +6,7 @@ them is here, once per plugin name.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from retry_parity import _native, evidence
 from retry_parity._native import Switch
-from retry_parity.deciding.admission import Admission
+from retry_parity.deciding.admission import Admission, Claim
 from retry_parity.evidence import evidence_of, reset
 from retry_parity.figures import Figures, ServiceState
 from retry_parity.flag import Flag, Implementation
@@ -24,6 +25,8 @@ from retry_parity.settings import MigrationSettings
 from retry_parity.traces import recording
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from retry_parity.deciding.certificate import Requirement
     from retry_parity.evidence import Evidence
     from retry_parity.flag_service import Told
@@ -91,18 +94,29 @@ class Migration:
             self.config_hashes.add(config_hash)
         self.guard.configure(settings.guard)
 
-    def check(self, flag: Flag, required: Requirement | None) -> None:
-        """See whether a plugin object may be loaded with its flag, and under the one in force.
+    @contextlib.contextmanager
+    def loading(self, flag: Flag, required: Requirement | None) -> Iterator[Claim]:
+        """See whether a plugin object may be loaded, and load it within.
+
+        Args:
+            flag: The object's own.
+            required: What it requires of ``rust``.
+
+        Yields:
+            What the object has to keep as long as a flip is to ask for what it requires.
 
         Raises:
-            FlagError: ``rust`` is either of them, and the certificate does not hold.
+            FlagError: ``rust`` is its flag or in force, and a certificate does not hold.
         """
-        if Implementation.RUST in {flag.implementation, self.flag.implementation}:
-            self._admission.check(required)
-
-    def require(self, lane: Lane, required: Requirement | None) -> None:
-        """Note what a plugin object that was loaded requires of a flip to ``rust``."""
-        self._admission.note(lane, required)
+        claim = Claim(flag.implementation, required)
+        with self._lock:
+            self._admission.load(claim, self._service_says)
+        try:
+            yield claim
+        except BaseException:
+            with self._lock:
+                self._admission.forget(claim)
+            raise
 
     def admit(self, lane: Lane) -> None:
         """Know a plugin object, so that a flip reaches it."""
@@ -112,10 +126,11 @@ class Migration:
     def follow(self, told: Told) -> None:
         """Take what the flag service says; every plugin object decides by it from now on."""
         before = self.flag
-        self._told = told = self._admitted(told)
-        number = None if told.implementation is None else number_of(told.implementation)
-        self.switch.follow(number, told.canary_percent)
+        # INVARIANT: no object begins to load between what is admitted and what is in force.
         with self._lock:
+            self._told = told = self._admitted(told)
+            number = None if told.implementation is None else number_of(told.implementation)
+            self.switch.follow(number, told.canary_percent)
             lanes = list(self._lanes)
         for lane in lanes:
             lane.flag_has_changed()
@@ -130,18 +145,20 @@ class Migration:
 
     def _admitted(self, told: Told) -> Told:
         """Give what is taken of it: all, or all but a flip to ``rust`` that is not admitted."""
-        wanted = told.implementation or self._flag.implementation
-        in_force = self.flag.implementation
-        if self._admission.admits(wanted, in_force):
+        in_force = self._service_says
+        if self._admission.admits(in_force, told.implementation):
             return told
-        kept = None if self._told is None else self._told.implementation
-        return replace(told, implementation=kept)
+        return replace(told, implementation=in_force)
+
+    @property
+    def _service_says(self) -> Implementation | None:
+        """What is taken of the service; ``None`` leaves each object to its own flag."""
+        return None if self._told is None else self._told.implementation
 
     def begin_anew(self) -> None:
         """Do in a child of a fork what it needs."""
         self._lock = threading.Lock()
         self.guard.begin_anew()
-        self._admission.begin_anew()
 
     def figures(self) -> Figures:
         """Give all figures of this process."""

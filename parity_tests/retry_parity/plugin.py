@@ -72,18 +72,11 @@ class MigrationPlugin(Plugin):
         inner = config.model_copy(update={"config": without_section(config.config)})
         hashed = config_hash(inner.config)
         required = self._required(settings, hashed)
-        self._migration.check(self._flag, required)
-        try:
-            self._lane = self._make_lane(inner, settings)
-        except (ConfigRefusedError, ImportError):
-            raise
-        except Exception as error:
-            if self._flag.implementation is Implementation.RUST:
-                raise
-            raise refused(error, inner.config) from error
+        # Before there is a lane: the service may flip it while it loads.
+        with self._migration.loading(self._flag, required) as self._claim:
+            self._lane = self._load(inner, settings)
         # Only a config that is taken changes what holds for all objects of the name.
         self._migration.configure(settings, self._flag, hashed)
-        self._migration.require(self._lane, required)
         self._recorder = self._make_recorder(inner, settings)
         self._decide = self._lane.decide
         if config.name == BYPASSED_NAME and self._flag.implementation in _COMPARING:
@@ -172,6 +165,16 @@ class MigrationPlugin(Plugin):
         recorder = recorder_of(config.name)
         recorder.config = config.config
         return recorder
+
+    def _load(self, config: PluginConfig, settings: MigrationSettings) -> Lane:
+        try:
+            return self._make_lane(config, settings)
+        except (ConfigRefusedError, ImportError):
+            raise
+        except Exception as error:
+            if self._flag.implementation is Implementation.RUST:
+                raise
+            raise refused(error, config.config) from error
 
     def _make_lane(self, config: PluginConfig, settings: MigrationSettings) -> Lane:
         return Lane(config, flag=self._flag.implementation, settings=settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import logging
 from types import SimpleNamespace
@@ -49,10 +50,10 @@ def verdict_of(folder: Path, kind: material.Kind = "ready") -> Verdict:
     return judge(read_evidence([material.write_evidence(folder, kind)]), DEFAULTS, TODAY)
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Make a certificate."""
-    return certificate(verdict_of(tmp_path / "evidence"), DEFAULTS)
+    return certificate(verdict_of(tmp_path_factory.mktemp("made")), DEFAULTS, TODAY)
 
 
 @pytest.fixture
@@ -68,9 +69,11 @@ def rewritten(path: Path, **others: Any) -> None:
     write_certificate(path, {**found, "digest": digest_of(found)})
 
 
-def plugin(path: Path, implementation: str = "rust", **config: Any) -> MigrationPlugin:
-    """Load the plugin with a certificate required."""
-    section = {"implementation": implementation, "require_certificate": str(path)}
+def plugin(path: Path | None, implementation: str = "rust", **config: Any) -> MigrationPlugin:
+    """Load the plugin with a certificate required, or with none."""
+    section = {"implementation": implementation}
+    if path is not None:
+        section["require_certificate"] = str(path)
     whole = material.CONFIG | config
     whole["migration"] = section | whole.get("migration", {})
     return MigrationPlugin(
@@ -83,10 +86,14 @@ def tell(implementation: Implementation | None, percent: float | None = None) ->
     migration_of(NAME).follow(Told(implementation, percent, ServiceState.READY, 0))
 
 
+def mode(loaded: MigrationPlugin) -> Implementation:
+    """Give what decides, by the object."""
+    return loaded._lane.implementation  # noqa: SLF001 - no way to see it
+
+
 def in_force(*objects: MigrationPlugin) -> set[Implementation]:
     """Give what decides, by the process and by each object."""
-    modes = {each._lane.implementation for each in objects}  # noqa: SLF001 - no way to see it
-    return modes | {migration_of(NAME).flag.implementation}
+    return set(map(mode, objects)) | {migration_of(NAME).flag.implementation}
 
 
 def test_a_certificate_says_what_was_compared(made: dict[str, Any]) -> None:
@@ -152,7 +159,25 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"versions": material.VERSIONS | {"cpex": "9.9"}},
         f"other versions: cpex 9.9 in the certificate, {material.VERSIONS['cpex']} here",
     ),
+    "candidate": ({"candidate": "x"}, "other candidate: x in the certificate, rust here"),
+    "no versions": (
+        {"versions": {}},
+        f"other versions: cpex missing in the certificate, {material.VERSIONS['cpex']} here, ",
+    ),
+    "divergent": ({"divergent": 5}, "divergent: 5 unexplained divergences, none are allowed"),
+    "fewer than none": ({"divergent": -1}, "divergent: -1: input should be greater than or"),
+    "no number": ({"rate_bound": float("nan")}, "rate_bound: nan: input should be a finite"),
+    "no hash": ({"config": "x\ny"}, "config: 'x\\ny': string should match pattern"),
+    "to come": (
+        {"date": "2026-11-27"},
+        "of a day to come: its date is 2026-11-27, this is 2026-11-26",
+    ),
+    "for long": (
+        {"valid_until": "2027-11-28"},
+        "valid_until: 2027-11-28 is 367 days after its date 2026-11-26, 366 are allowed",
+    ),
     "format": ({"format": 2}, "format 2, 1 is known"),
+    "format of a wrong type": ({"format": True}, "format True, 1 is known"),
     "kind": ({"kind": "x"}, "is no certificate, or not a whole one"),
 }
 
@@ -167,6 +192,78 @@ def test_rust_is_refused_with_another_certificate(
         plugin(path)
     assert str(refused.value).startswith(f"migration.require_certificate: {path}: {line}")
     assert "\n" not in str(refused.value)
+
+
+def test_a_key_that_is_missing_or_of_a_wrong_type_is_one_line(
+    path: Path, made: dict[str, Any]
+) -> None:
+    """Whichever it is: nothing but the error of certificates may come of a file."""
+    requirement = Requirement(path, material.PLUGIN, material.CONFIG_HASH, "rust")
+    requirement.check()
+    for key, value in made.items():
+        wrong: list[object] = [
+            None,
+            True,
+            10**30,
+            0.5,
+            "x\ny",
+            [[]],
+            {1: 2},
+            [{"deep": [[[[[[[[[]]]]]]]]]}],
+        ]
+        others = [made | {key: each} for each in wrong if type(each) is not type(value)]
+        for spoilt in ({name: made[name] for name in made if name != key}, *others):
+            digest = spoilt.get("digest") if key == "digest" else digest_of(spoilt)
+            write_certificate(path, {**spoilt, "digest": digest})
+            with pytest.raises(CertificateError) as refused:
+                requirement.check()
+            line = str(refused.value).removeprefix(f"{path}: ")
+            assert line.isprintable()
+            assert len(line) < 400
+
+
+@pytest.mark.parametrize("others", [{"versions": None}, {"valid_until": "never"}, {"config": 1}])
+def test_a_flip_with_nonsense_in_the_certificate_is_refused_and_counted(
+    path: Path, others: dict[str, Any]
+) -> None:
+    """Each time: a flip that failed in another way would never be looked at again."""
+    rewritten(path, **others)
+    loaded = plugin(path, "shadow")
+    for count in (1, 2):
+        tell(Implementation.RUST)
+        tell(Implementation.SHADOW)
+        assert in_force(loaded) == {Implementation.SHADOW}
+        assert migration_of(NAME).figures().rejected_flags == count
+
+
+@pytest.mark.parametrize(
+    ("key", "day"), [("date", "20261126"), ("date", 20261126), ("valid_until", "2026-W50-1")]
+)
+def test_a_day_is_written_in_one_way(path: Path, key: str, day: object) -> None:
+    """What else Python reads as a day the tool does not write."""
+    rewritten(path, **{key: day})
+    with pytest.raises(FlagError, match=f"{key}: '?{day}'?: is no day; one is written as"):
+        plugin(path)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "line"),
+    [
+        ("valid_days = 400", "is 400 days after its date 2026-11-26, 366 are allowed"),
+        (
+            "[coverage]\nmost_rate = 0.1\n[impact]\nmost = 1000",
+            "divergent: 4 unexplained divergences, none are allowed",
+        ),
+    ],
+)
+def test_what_would_be_refused_is_not_certified(tmp_path: Path, thresholds: str, line: str) -> None:
+    """Thresholds may allow more than a certificate does."""
+    (tmp_path / "t.toml").write_text(thresholds)
+    read = read_thresholds(tmp_path / "t.toml")
+    kind: material.Kind = "not ready" if "impact" in thresholds else "ready"
+    evidence = read_evidence([material.write_evidence(tmp_path / "evidence", kind)])
+    with pytest.raises(CertificateError, match=line):
+        certificate(judge(evidence, read, TODAY), read)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +406,105 @@ def test_a_service_that_falls_silent_is_no_way_around(path: Path) -> None:
     tell(None)
     assert in_force(loaded) == {Implementation.SHADOW}
     assert migration_of(NAME).figures().rejected_flags == 1
+
+
+def test_an_object_that_requires_nothing_is_no_way_around(path: Path) -> None:
+    """That one object of the name is under ``rust`` already does not admit the others."""
+    path.unlink()
+    free, loaded = plugin(None, "rust"), plugin(path, "shadow")
+    tell(Implementation.RUST)
+    assert mode(loaded) is Implementation.SHADOW
+    assert migration_of(NAME).figures().rejected_flags == 1
+    assert mode(free) is mode(plugin(None, "rust")) is Implementation.RUST
+
+
+def test_an_object_that_requires_nothing_needs_what_the_others_require(path: Path) -> None:
+    """One service steers all of the name; the certificate of the others is enough."""
+    content = path.read_text()
+    path.unlink()
+    loaded = plugin(path, "shadow")
+    with pytest.raises(FlagError, match="no such file"):
+        plugin(None, "rust")
+    path.write_text(content)
+    assert mode(plugin(None, "rust")) is Implementation.RUST
+    assert mode(loaded) is Implementation.SHADOW
+
+
+def test_each_object_is_asked_what_it_would_get(path: Path) -> None:
+    """Where the service withdraws, the flag of the last loaded object is not everyone's."""
+    first = plugin(path, "rust")
+    tell(Implementation.LEGACY)
+    path.unlink()
+    second = plugin(path, "shadow")
+    tell(None)
+    assert in_force(first, second) == {Implementation.LEGACY}
+    assert migration_of(NAME).figures().rejected_flags == 1
+
+
+def test_an_object_that_stays_under_its_own_flag_is_not_asked(path: Path) -> None:
+    """One config under rust with its certificate, one in shadow that has none: neither is held."""
+    certified = plugin(path, "rust")
+    other = plugin(path, "shadow", max_retries=7)
+    again = plugin(path, "rust")
+    tell(Implementation.LEGACY)
+    tell(None)
+    assert mode(certified) is mode(again) is Implementation.RUST
+    assert mode(other) is Implementation.SHADOW
+    assert migration_of(NAME).figures().rejected_flags == 0
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["rust", "shadow", None])), ids=str)
+def test_a_certificate_that_holds_is_taken_in_every_order(
+    path: Path, order: tuple[str | None, ...]
+) -> None:
+    """Of objects, with and without the requirement, and of what the service says."""
+    objects = [plugin(None, "rust") if own is None else plugin(path, own) for own in order]
+    for flag in (Implementation.RUST, None, Implementation.LEGACY, None, Implementation.RUST):
+        tell(flag)
+    assert in_force(*objects) == {Implementation.RUST}
+    assert migration_of(NAME).figures().rejected_flags == 0
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_flip_while_an_object_loads_asks_for_its_certificate(
+    path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The service's thread does not wait for it, before there is a lane or after."""
+    path.unlink()
+    make = MigrationPlugin._make_lane  # noqa: SLF001 - the moment between two lines of a load
+
+    def flipping(self: MigrationPlugin, *arguments: Any) -> Any:
+        if moment == "before":
+            tell(Implementation.RUST)
+        lane = make(self, *arguments)
+        if moment == "after":
+            tell(Implementation.RUST)
+        return lane
+
+    monkeypatch.setattr(MigrationPlugin, "_make_lane", flipping)
+    assert in_force(plugin(path, "shadow")) == {Implementation.SHADOW}
+    assert migration_of(NAME).figures().rejected_flags == 1
+
+
+def test_an_object_that_could_not_be_loaded_holds_nothing_up(path: Path) -> None:
+    """Even where somebody keeps the error, and with it the object."""
+    loaded = plugin(path, "shadow")
+    with pytest.raises(ValueError, match="max_retries") as kept:
+        plugin(path.with_name("none.json"), "shadow", max_retries="many")
+    tell(Implementation.RUST)
+    assert in_force(loaded) == {Implementation.RUST}
+    assert kept.value is not None
+
+
+def test_the_log_says_what_goes_on(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Rust does not, where the service has legacy in force."""
+    plugin(path, "rust")
+    tell(Implementation.LEGACY)
+    rewritten(path, valid_until="2026-11-25")
+    again = plugin(path, "rust")
+    assert in_force(again) == {Implementation.LEGACY}
+    (told,) = [each.getMessage() for each in caplog.records if "goes on" in each.getMessage()]
+    assert "; legacy goes on here, and rust is refused at the next flip or start" in told
 
 
 @pytest.mark.parametrize("source", ["config", "service"])

@@ -6,11 +6,15 @@ that nobody edited it in passing, and that it is whole.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
 import platform
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+import reprlib
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from retry_parity import candidates
 from retry_parity.deciding.problems import shown
@@ -36,10 +40,69 @@ _DIGEST: Final = "digest"
 _HASH_SHOWN: Final = 12
 #: A longer file, in bytes, is no certificate: a plugin reads it whole.
 _LONGEST: Final = 16 * 1024 * 1024
+#: What was compared longer ago says little about what is called now.
+_MOST_DAYS: Final = 366
 
 
 class CertificateError(ValueError):
     """A certificate cannot be made, written, or does not hold; the message is one line."""
+
+
+def _day(value: object) -> dt.date:
+    """Take a day as it is written in a certificate, and in no other way."""
+    with contextlib.suppress(ValueError):
+        if isinstance(value, str) and dt.date.fromisoformat(value).isoformat() == value:
+            return dt.date.fromisoformat(value)
+    message = "is no day; one is written as 2026-12-31"
+    raise ValueError(message)
+
+
+_Day = Annotated[dt.date, BeforeValidator(_day)]
+_Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=0)]
+
+
+class _Document(BaseModel):
+    """What a certificate has to say, whoever wrote it."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    date: _Day
+    valid_until: _Day
+    python: str
+    plugin: str
+    candidate: str
+    config: _Sha
+    ledger: _Sha
+    versions: Annotated[dict[str, str | None], Field(max_length=64)]
+    evidence: _Sha
+    seeds: list[str]
+    traces: list[dict[str, Any]]
+    thresholds: _Sha
+    confidence: _Share
+    runs: dict[str, _Count]
+    compared: dict[str, _Count]
+    divergent: _Count
+    rate_bound: _Share
+    checks: dict[str, str]
+    strata: list[dict[str, Any]]
+    accepted: dict[str, _Count]
+    gaps: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _is_worth_something(self) -> _Document:
+        if self.divergent:
+            message = f"divergent: {self.divergent:,} unexplained divergences, none are allowed"
+            raise ValueError(message)
+        days = (self.valid_until - self.date).days
+        if days > _MOST_DAYS:
+            message = (
+                f"valid_until: {self.valid_until} is {days:,} days after its date {self.date}, "
+                f"{_MOST_DAYS} are allowed"
+            )
+            raise ValueError(message)
+        return self
 
 
 def certificate(
@@ -56,7 +119,8 @@ def certificate(
         Plain data.
 
     Raises:
-        CertificateError: The verdict is not ready, or no run was under a plugin's config.
+        CertificateError: The verdict is not ready, no run was under a plugin's config, or the
+            thresholds allow what no certificate may: divergences, or more than 366 days.
     """
     identity = verdict.identity
     if verdict.answer is not Answer.READY:
@@ -112,6 +176,7 @@ def certificate(
             "problems": list(verdict.problems),
         },
     }
+    _parsed(made)
     return {**made, _DIGEST: digest_of(made)}
 
 
@@ -154,29 +219,45 @@ class Requirement(NamedTuple):
         Raises:
             CertificateError: One line says what is missing or wrong.
         """
-        trouble = self._trouble(_read(self.path), today or this_day())
+        found = _read(self.path)
+        try:
+            trouble = self._trouble(_parsed(found), today or this_day())
+        except CertificateError as error:
+            trouble = str(error)
         if trouble is not None:
             message = f"{self.path}: {trouble}"
             raise CertificateError(message)
 
-    def _trouble(self, found: Mapping[str, Any], day: dt.date) -> str | None:
-        if day > dt.date.fromisoformat(found["valid_until"]):
-            return f"expired: valid until {found['valid_until']}"
+    def _trouble(self, found: _Document, day: dt.date) -> str | None:
+        if day > found.valid_until:
+            return f"expired: valid until {found.valid_until}"
+        if day < found.date:
+            return f"of a day to come: its date is {found.date}, this is {day}"
         if self.candidate != candidates.RUST:
             return f"other candidate: migration.candidate is {self.candidate}, for drills only"
-        if found["plugin"] != self.plugin:
-            names = f"{shown(found['plugin'])} in the certificate, {shown(self.plugin)} here"
-            return f"other plugin: {names}"
-        for name, here in (("config", self.config), ("ledger", ledger_hash())):
-            if found[name] != here:
-                there = found[name][:_HASH_SHOWN]
-                hashes = f"{there}.. in the certificate, {here[:_HASH_SHOWN]}.. here"
+        for name, there, here in (
+            ("candidate", found.candidate, self.candidate),
+            ("plugin", found.plugin, self.plugin),
+        ):
+            if there != here:
+                return f"other {name}: {shown(there)} in the certificate, {shown(here)} here"
+        for name, there, here in (
+            ("config", found.config, self.config),
+            ("ledger", found.ledger, ledger_hash()),
+        ):
+            if there != here:
+                hashes = f"{there[:_HASH_SHOWN]}.. in the certificate, {here[:_HASH_SHOWN]}.. here"
                 return f"other {name}: SHA-256 {hashes}"
-        unlike = _unlike(found["versions"])
+        unlike = _unlike(found.versions)
         return f"other versions: {unlike}" if unlike else None
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Read what is whole, of this format, and was not edited.
+
+    Raises:
+        CertificateError: It is not.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(_LONGEST + 1)
@@ -186,28 +267,55 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         message = f"{path}: cannot be read: {(error.strerror or 'error').lower()}"
         raise CertificateError(message) from error
+    except ValueError as error:
+        message = f"{str(path)!r}: cannot be read: {error}"
+        raise CertificateError(message) from error
     try:
         found = json.loads(text)
+        digest = digest_of(found) if isinstance(found, dict) else None
     except (ValueError, RecursionError):
-        found = None
+        found = digest = None
     if not isinstance(found, dict) or found.get("kind") != KIND:
         message = f"{path}: is no certificate, or not a whole one"
         raise CertificateError(message)
-    if found.get("format") != FORMAT:
-        message = f"{path}: format {shown(repr(found.get('format')))}, {FORMAT} is known"
+    given = found.get("format")
+    if type(given) is not int or given != FORMAT:
+        message = f"{path}: format {shown(reprlib.repr(given))}, {FORMAT} is known"
         raise CertificateError(message)
-    # From here on every key is there and of its type: it is what was written.
-    if found.get(_DIGEST) != digest_of(found):
+    if found.get(_DIGEST) != digest:
         message = f"{path}: was edited: its digest is not that of its contents"
         raise CertificateError(message)
     return found
 
 
+def _parsed(found: Mapping[str, Any]) -> _Document:
+    """See whether everything is there and of its type.
+
+    Raises:
+        CertificateError: One line names what is not; the path is not in it.
+    """
+    try:
+        return _Document.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    place = ".".join(shown(part) for part in first["loc"])
+    given, why = shown(reprlib.repr(first["input"])), first["msg"]
+    if first["type"] == "value_error":
+        why = str(first["ctx"]["error"])
+    if first["type"] == "missing":
+        message = f"{place}: is missing"
+    elif place:
+        message = f"{place}: {given}: {why[:1].lower()}{why[1:]}"
+    else:
+        message = why
+    raise CertificateError(message)
+
+
 def _unlike(versions: Mapping[str, str | None]) -> str:
     here = installed_versions()
     return ", ".join(
-        f"{shown(name)} {shown(version or 'missing')} in the certificate, "
+        f"{shown(name)} {shown(versions.get(name) or 'missing')} in the certificate, "
         f"{here.get(name) or 'missing'} here"
-        for name, version in sorted(versions.items())
-        if version != ANY and here.get(name) != version
+        for name in sorted(versions.keys() | here.keys())
+        if versions.get(name) != ANY and (name not in versions or versions[name] != here.get(name))
     )
