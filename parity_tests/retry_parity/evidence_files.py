@@ -19,6 +19,7 @@ import os
 import platform
 import secrets
 import time
+from dataclasses import replace
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 FORMAT: Final = 2
 COUNTS: Final = "counts.jsonl"
 SAMPLES: Final = "samples.jsonl"
+#: What a replay measured, beside its counts: it differs each time.
+TIMING: Final = "timing.json"
 
 _MIB: Final = 1024 * 1024
 #: `COUNTS` is rewritten beyond it.
@@ -116,8 +119,11 @@ class EvidenceFiles:
         samples = evidence.take_samples()
         if self._recording is not None:
             self._recording.write(recorder_of(migration.name), self._most_recorded())
+        # Cells are looked at first: what is compared meanwhile is in the counts and in no cell yet,
+        # and never the other way, which a reader refuses.
+        strata = evidence.strata()
         try:
-            self._write_counts(migration.figures())
+            self._write_counts(replace(migration.figures(), strata=strata))
             evidence.bytes_on_disk = self._size()
         except OSError as error:
             evidence.drop(_reason(error))

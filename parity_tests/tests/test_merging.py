@@ -23,13 +23,13 @@ from retry_parity.deciding.totals import Totals
 
 FEW = dict.fromkeys(COMMON, 5)
 
+VERDICTS = ("match", "accepted", "divergent")
+
 names = st.sampled_from(["retry-lost", "delay+metadata", "raised-only-by-candidate:ValueError"])
 counters = st.dictionaries(names, st.integers(0, 2**40), max_size=3)
 strata = st.dictionaries(
     st.sampled_from([*COMMON, RARE]),
-    st.fixed_dictionaries(
-        {}, optional=dict.fromkeys(("match", "accepted", "divergent"), st.integers(1, 2**40))
-    ),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(VERDICTS, st.integers(1, 2**40))),
 )
 histograms = st.lists(st.integers(1, 10**10), max_size=5)
 
@@ -44,17 +44,20 @@ def encoded(durations: list[int]) -> str:
 
 @st.composite
 def counted(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw a line of counts."""
+    """Draw a line of counts, in which cells have what there is."""
+    cells = draw(strata)
+    there = {name: sum(each.get(name, 0) for each in cells.values()) for name in VERDICTS}
     line = counts_line(
         FEW,
         draw(st.integers(1, 5)),
-        divergent=draw(counters),
+        divergent={**draw(counters), "odd": there["divergent"]},
         latency={side: encoded(draw(histograms)) for side in ("legacy", "rust")},
-        strata=draw(strata),
+        strata=cells,
         not_compared=draw(counters),
         fallbacks=draw(st.integers(0, 9)),
         guard={"tripped": draw(st.booleans()), "trips": draw(st.integers(0, 3)), "trouble": ""},
     )
+    line |= {"matches": there["match"], "accepted_calls": there["accepted"]}
     chains, store_bytes = draw(st.integers(0, 9999)), draw(st.integers(0, 10**9))
     line["memory"]["rust"] = {"chains": chains, "store_bytes": store_bytes}
     return line
@@ -176,25 +179,26 @@ def test_a_merged_file_says_what_the_folders_say(told: Any) -> None:
 
 
 def test_merging_again_changes_nothing(tmp_path: Path) -> None:
-    """A merged file with itself, with its folders, and into itself."""
+    """A merged file by itself, with its folders, and with a copy."""
     root = material.write_evidence(tmp_path / "evidence", "not ready")
     out = tmp_path / "merged.jsonl"
     assert merge([root], out).runs == 4
     once = out.read_bytes()
     for paths in ([out], [out, root], [out, shutil.copy(out, tmp_path / "copy.jsonl")]):
-        merge([Path(path) for path in paths], out)
-        assert out.read_bytes() == once
-    assert not list(tmp_path.glob("*.part"))
+        merge([Path(path) for path in paths], tmp_path / "again.jsonl")
+        assert (tmp_path / "again.jsonl").read_bytes() == once
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_hundreds_of_runs_are_merged(tmp_path: Path) -> None:
-    """A line for each, in the order of the ids."""
+    """A line for each, in the order of the ids, and one that says how many."""
     for number in range(300):
         host = tmp_path / f"host{number % 7}"
         write_run(host, run_line(f"run-{number:03}"), counts_line(FEW), samples=[sample_line()])
     out = tmp_path / "merged.jsonl"
     assert merge(sorted(tmp_path.glob("host*")), out).runs == 300
-    told = [json.loads(line) for line in out.read_bytes().splitlines()]
+    *told, end = [json.loads(line) for line in out.read_bytes().splitlines()]
+    assert end == {"kind": "merged-end", "runs": 300}
     assert [each["run"]["run"] for each in told] == [f"run-{number:03}" for number in range(300)]
     assert {each["kind"] for each in told} == {"merged-run"}
     assert read_evidence([out]).totals.matches == 3000
@@ -204,7 +208,7 @@ def test_times_are_in_the_counts_of_a_merged_run(tmp_path: Path) -> None:
     """A merged file has no files beside it."""
     material.write_evidence(tmp_path / "evidence")
     merge([tmp_path / "evidence"], tmp_path / "merged.jsonl")
-    told = [json.loads(line) for line in (tmp_path / "merged.jsonl").read_bytes().splitlines()]
+    *told, _ = [json.loads(line) for line in (tmp_path / "merged.jsonl").read_bytes().splitlines()]
     (replay,) = [each for each in told if each["run"]["source"] == "replay"]
     assert replay["counts"]["latency"] == material.measured()
 
@@ -247,7 +251,7 @@ def test_evidence_that_contradicts_itself_is_not_merged(tmp_path: Path) -> None:
     with pytest.raises(EvidenceError, match="two different contents"):
         merge([tmp_path / "a", tmp_path / "b"], out)
     assert out.read_bytes() == b"before"
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_file_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from retry_parity.deciding.judging_evidence import judge
 from retry_parity.deciding.progress import reading_progress
 from retry_parity.deciding.reading import read_evidence
+from retry_parity.deciding.run_files import evidence_paths
 from retry_parity.deciding.thresholds import read_thresholds
 from retry_parity.evidence_files import config_hash
 from retry_parity.flag import without_section
@@ -30,7 +31,6 @@ def add_evidence(command: argparse.ArgumentParser) -> None:
     """Add the options to a command; wrong usage of it is bad input too."""
     command.add_argument(
         "evidence",
-        type=Path,
         nargs="+",
         metavar="EVIDENCE",
         help="evidence folders (all of it, a plugin's, a run's) and merged files",
@@ -64,13 +64,14 @@ def judged(
         ReplayError: The plugins file cannot be used.
         ThresholdsError: The thresholds cannot be used.
     """
+    paths = evidence_paths(options.evidence)
     thresholds = read_thresholds(options.thresholds)
     config = None
     if options.config is not None:
         config = config_hash(without_section(read_plugin_config(options.config).config))
     with reading_progress(console(stderr=True)) as advance:
         reading = read_evidence(
-            options.evidence,
+            paths,
             plugin=options.plugin,
             config=config,
             versions=thresholds.versions,

@@ -5,9 +5,9 @@ Of the states of one run the one with the highest sequence counts: a run's count
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from retry_parity.deciding.loaded_runs import Loaded, load
+from retry_parity.deciding.loaded_runs import MEASURED, Loaded, load
 from retry_parity.deciding.problems import shown
 from retry_parity.deciding.run_files import (
     EvidenceError,
@@ -16,6 +16,7 @@ from retry_parity.deciding.run_files import (
     count_files,
     scan,
 )
+from retry_parity.evidence_files import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 #: The copies of a run with the highest sequence first.
 Copies: TypeAlias = tuple[Found, ...]
-
-_LIVE: Final = "live"
 
 
 class Advance(Protocol):
@@ -104,7 +103,7 @@ def _ordered(copies: Copies, problems: Problems) -> Copies:
 def load_run(copies: Copies, problems: Problems, *, with_samples: bool = False) -> Loaded:
     """Load a run from its copies.
 
-    A replay is the same each time, but for the times it measured. Of several measurements the one
+    A replay is the same each time, but for what it measured. Of several measurements the one
     with the greater encoded text is taken: which one does not matter, but it has to be the same
     in whatever order they come.
 
@@ -125,17 +124,19 @@ def load_run(copies: Copies, problems: Problems, *, with_samples: bool = False) 
         if _state(first) != _state(other):
             what = f"two different contents at sequence {highest} of"
             raise _conflict(what, copies[0], place)
-        latencies = [each.counts["latency"] for each in (first, other) if "latency" in each.counts]
-        if latencies:
-            first.counts["latency"] = max(latencies, key=canonical)
+        for name in MEASURED:
+            given = [each.counts[name] for each in (first, other) if name in each.counts]
+            if given:
+                # An empty one is none, and its text is the greatest.
+                first.counts[name] = max(filter(None, given), key=canonical, default=given[0])
     return first
 
 
 def _state(loaded: Loaded) -> Mapping[str, object]:
     """Give what has to be the same in two copies of a run."""
-    if loaded.about.get("source") == _LIVE:
+    if loaded.about.get("source") == Source.LIVE:
         return loaded.counts
-    return {key: value for key, value in loaded.counts.items() if key != "latency"}
+    return {key: value for key, value in loaded.counts.items() if key not in MEASURED}
 
 
 def _conflict(what: str, one: Found, other: Found) -> EvidenceError:

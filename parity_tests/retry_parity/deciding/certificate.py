@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from retry_parity import candidates
-from retry_parity.deciding.problems import shown
+from retry_parity.deciding.problems import HASH_SHOWN, shown
 from retry_parity.deciding.run_files import canonical
 from retry_parity.deciding.verdict import Answer
 from retry_parity.evidence_files import installed_versions, ledger_hash
@@ -37,7 +37,6 @@ KIND: Final = "retry-parity certificate"
 ANY: Final = "*"
 
 _DIGEST: Final = "digest"
-_HASH_SHOWN: Final = 12
 #: A longer file, in bytes, is no certificate: a plugin reads it whole.
 _LONGEST: Final = 16 * 1024 * 1024
 #: What was compared longer ago says little about what is called now.
@@ -246,7 +245,7 @@ class Requirement(NamedTuple):
             ("ledger", found.ledger, ledger_hash()),
         ):
             if there != here:
-                hashes = f"{there[:_HASH_SHOWN]}.. in the certificate, {here[:_HASH_SHOWN]}.. here"
+                hashes = f"{there[:HASH_SHOWN]}.. in the certificate, {here[:HASH_SHOWN]}.. here"
                 return f"other {name}: SHA-256 {hashes}"
         unlike = _unlike(found.versions)
         return f"other versions: {unlike}" if unlike else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from retry_parity.deciding.totals import SIDES, Memory
+from retry_parity.deciding.totals import SIDES
 from retry_parity.deciding.verdict import Answer, Check, Quantiles
+from retry_parity.evidence_files import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _REFERENCE, _CANDIDATE = SIDES
 #: Whose times decide: the first one that has enough of both sides. A replay is often on another
 #: machine, and alone on it.
-_SOURCES: Final = ("live", "replay", "generated")
+_SOURCES: Final = tuple(Source)
 _NS_PER_US: Final = 1000
 
 
@@ -75,30 +76,28 @@ def _compared(
 
 
 def check_memory(totals: Totals, thresholds: MemoryThresholds) -> Check:
-    """Compare what a chain takes on either side.
+    """Compare what a chain takes on either side, in the process where the candidate does worst.
 
     With few chains the fixed size of a store is most of it, and a ratio says nothing. That few
     chains are open at once is how most gateways are, so it passes where the whole store is small.
     """
-    if any(side not in totals.memory or not totals.memory[side].chains for side in SIDES):
+    if not totals.stores:
         said = "no figures of both sides"
         missing = ("a run under shadow or canary in which calls fail",)
         return Check("memory", Answer.INSUFFICIENT, said, missing)
-    reference, candidate = totals.memory[_REFERENCE], totals.memory[_CANDIDATE]
-    fewest = min(reference.chains, candidate.chains)
-    if fewest < thresholds.chains:
-        small = candidate.store_bytes <= thresholds.small_bytes
+    enough = [each for each in totals.stores if each.fewest >= thresholds.chains]
+    if not enough:
+        fewest = max(each.fewest for each in totals.stores)
+        largest = totals.largest_store
+        small = largest <= thresholds.small_bytes
         said = (
             f"{fewest:,} chains at once, {thresholds.chains:,} are needed to tell what one takes; "
-            f"the whole store has {candidate.store_bytes:,} bytes, allowed "
+            f"the whole store has {largest:,} bytes, allowed "
             f"{thresholds.small_bytes:,}"
         )
         return Check("memory", Answer.READY if small else Answer.NOT_READY, said)
-    core, hybrid = _per_chain(candidate), _per_chain(reference)
+    worst = max(enough, key=lambda each: (each.ratio, each))
+    core, hybrid = float(worst.candidate.per_chain), float(worst.reference.per_chain)
     said = f"{core:,.0f} bytes per chain, allowed {thresholds.ratio:g} x hybrid {hybrid:,.0f}"
-    passes = core <= hybrid * thresholds.ratio
+    passes = worst.ratio <= thresholds.ratio
     return Check("memory", Answer.READY if passes else Answer.NOT_READY, said)
-
-
-def _per_chain(memory: Memory) -> float:
-    return memory.store_bytes / memory.chains

@@ -12,8 +12,10 @@ from retry_parity._native import binomial_upper_bound
 from retry_parity.compare import Kind
 from retry_parity.deciding.costs import check_latency, check_memory, quantiles_by_side
 from retry_parity.deciding.problems import shown
+from retry_parity.deciding.run_files import LARGEST
 from retry_parity.deciding.verdict import Answer, Check, ImpactRow, StratumRow, Verdict
 from retry_parity.evidence import SAMPLED_OUT
+from retry_parity.evidence_files import Source
 from retry_parity.ledger import today as this_day
 from retry_parity.strata import reachable
 
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from retry_parity.deciding.reading import Reading
     from retry_parity.deciding.thresholds import ImpactThresholds, Thresholds
     from retry_parity.deciding.totals import Totals
-
-LIVE: Final = "live"
 
 #: Kinds by which a tool may be called once more.
 _CALLS_AGAIN: Final = frozenset({Kind.RETRY_EXTRA, Kind.POLICY})
@@ -131,17 +131,22 @@ def _check_divergences(totals: Totals, bound: float, thresholds: Thresholds) -> 
     if totals.divergences and totals.divergences > most * totals.comparisons:
         return Check(name, Answer.NOT_READY, said)
     needed = _comparisons_needed(totals.divergences, most, thresholds.confidence)
-    missing = () if needed is None else (f"{needed - totals.comparisons:,} more comparisons",)
+    more = "more comparisons than anybody can make"
+    if needed is not None:
+        more = f"{needed - totals.comparisons:,} more comparisons"
+    missing = (more,) if most > 0 else ()
     return Check(name, Answer.INSUFFICIENT, said, missing)
 
 
 def _comparisons_needed(failures: int, most: float, confidence: float) -> int | None:
-    """Give how many comparisons bound the rate, if no more of them fail."""
+    """Give how many comparisons bound the rate if no more of them fail; ``None`` for none."""
     if most <= 0:
         return None
     low, high = failures, max(failures, 1)
     while binomial_upper_bound(failures, high, confidence) > most:
         low, high = high, high * 2
+        if high > LARGEST:
+            return None
     while high - low > 1:
         middle = (low + high) // 2
         if binomial_upper_bound(failures, middle, confidence) > most:
@@ -263,7 +268,7 @@ def _check_coverage(rows: Iterable[StratumRow], thresholds: Thresholds, today: d
 
 
 def _check_live(totals: Totals, required: int) -> Check:
-    found = totals.compared[LIVE]
+    found = totals.compared[Source.LIVE]
     said = f"{found:,} comparisons on real traffic, required {required:,}"
     if found >= required:
         return _passes("live traffic", said)

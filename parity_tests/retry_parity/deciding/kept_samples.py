@@ -37,14 +37,15 @@ class KeptSamples:
         """
         signature, chain = sample.get("signature"), sample.get("chain")
         forgotten = sample.get("chain_forgotten", 0)
-        if not (
-            isinstance(signature, str) and isinstance(chain, list) and isinstance(forgotten, int)
-        ):
+        if not (isinstance(signature, str) and isinstance(chain, list) and type(forgotten) is int):
             return False
         captured = sample.get("captured")
         if isinstance(captured, str) and len(captured) > _MOST_CAPTURED:
             sample = {key: value for key, value in sample.items() if key != "captured"}
-        text = json.dumps(sample, separators=(",", ":"), sort_keys=True).encode()
+        try:
+            text = json.dumps(sample, separators=(",", ":"), sort_keys=True).encode()
+        except RecursionError:
+            return False
         if len(text) > _MOST_BYTES:
             return False
         self._keep(signature, (len(chain) + forgotten, len(text), text))

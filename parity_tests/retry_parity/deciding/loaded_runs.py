@@ -15,17 +15,18 @@ from retry_parity.deciding.run_files import (
     LONGEST_LINE,
     EvidenceError,
     Found,
+    opened,
     parsed,
     scan_counts,
 )
-from retry_parity.evidence_files import SAMPLES
+from retry_parity.evidence_files import SAMPLES, TIMING, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-#: What a replay measured, beside its counts.
-TIMING: Final = "timing.json"
+#: What a replay measures: keys of `TIMING`, and of the counts of a live run.
+MEASURED: Final = ("latency", "memory")
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class Loaded:
 
     Attributes:
         about: Its first line.
-        counts: Its last counts; latency included, wherever it was measured.
+        counts: Its last counts; with latency and memory, wherever they were measured.
         samples: Those that are kept; none where they were not asked for.
     """
 
@@ -66,7 +67,7 @@ def load(found: Found, problems: Problems, *, with_samples: bool = False) -> Loa
 
 
 def _merged_line(found: Found) -> dict[str, Any]:
-    with found.path.open("rb") as file:
+    with opened(found.path) as file:
         file.seek(found.offset)
         line = parsed(file.readline(LONGEST_LINE)) or {}
     about, counts = line.get("run"), line.get("counts")
@@ -81,7 +82,7 @@ def _merged_line(found: Found) -> dict[str, Any]:
 
 
 def _load_folder(found: Found, problems: Problems) -> Loaded:
-    with found.path.open("rb") as file:
+    with opened(found.path) as file:
         about = parsed(file.readline(LONGEST_LINE))
         file.seek(found.offset)
         counts = parsed(file.readline(LONGEST_LINE))
@@ -96,27 +97,27 @@ def _load_folder(found: Found, problems: Problems) -> Loaded:
     if about is None or counts is None or about.get("run") != found.run:
         message = f"{found.path}: was changed while it was read"
         raise EvidenceError(message)
-    latency = _measured(found.path.with_name(TIMING), problems)
-    if latency is not None:
-        counts["latency"] = latency
+    if about.get("source") != Source.LIVE:
+        counts |= _measured(found.path.with_name(TIMING), problems)
     return Loaded(about, counts, KeptSamples())
 
 
-def _measured(path: Path, problems: Problems) -> dict[str, Any] | None:
+def _measured(path: Path, problems: Problems) -> dict[str, Any]:
     try:
-        timing = parsed(path.read_bytes())
+        with opened(path) as file:
+            timing = parsed(file.read(LONGEST_LINE)) or {}
     except FileNotFoundError:
-        return None
-    latency = None if timing is None else timing.get("latency")
-    if not isinstance(latency, dict):
+        return {}
+    told = {name: timing[name] for name in MEASURED if isinstance(timing.get(name), dict)}
+    if "latency" not in told:
         problems.add("a file of times that cannot be read, left out", path)
-        return None
-    return latency
+        return {}
+    return told
 
 
 def _read_samples(path: Path, samples: KeptSamples, problems: Problems) -> None:
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             _take(samples, _samples(path, file, problems), path, problems)
     except FileNotFoundError:
         return

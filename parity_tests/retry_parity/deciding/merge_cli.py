@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from retry_parity.deciding.merging import merge
 from retry_parity.deciding.progress import reading_progress
-from retry_parity.deciding.run_files import EvidenceError
-from retry_parity.output import OutputError, check_json_target, console
+from retry_parity.deciding.run_files import EvidenceError, evidence_paths
+from retry_parity.output import STDOUT, OutputError, check_json_target, console
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +30,6 @@ def add_merge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     command.add_argument(
         "evidence",
-        type=Path,
         nargs="+",
         metavar="EVIDENCE",
         help="evidence folders (all of it, a plugin's, a run's) and merged files",
@@ -51,10 +50,10 @@ def merge_command(options: argparse.Namespace) -> int:
     """
     stderr = console(stderr=True)
     try:
-        check_json_target(str(options.out))
+        _check_target(str(options.out))
         with reading_progress(stderr) as advance:
             merged = merge(
-                options.evidence,
+                evidence_paths(options.evidence),
                 options.out,
                 without_unreadable=options.without_unreadable,
                 advance=advance,
@@ -67,3 +66,15 @@ def merge_command(options: argparse.Namespace) -> int:
     line = f"{options.out}: {merged.runs:,} runs"
     console(stderr=False).print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def _check_target(out: str) -> None:
+    """Refuse a file before the work is done.
+
+    Raises:
+        OutputError: It is none, or its folder does not exist.
+    """
+    if out == STDOUT:
+        message = "--out -: a merged file is not written to standard output, name a file"
+        raise OutputError(message)
+    check_json_target(out)

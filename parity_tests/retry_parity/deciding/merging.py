@@ -1,25 +1,35 @@
 """Evidence of a fleet in one file: a union by run id.
 
 INVARIANT: merging is associative, commutative and idempotent, and equal evidence merges to equal
-bytes: a run's line follows from the run alone, and lines are in the order of the run ids.
+bytes: a run's line follows from the run alone, lines are in the order of the run ids, and the last
+one says how many they are.
 """
 
 from __future__ import annotations
 
 import contextlib
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from retry_parity.deciding.catalogue import catalogue, ignore, load_run
-from retry_parity.deciding.problems import Problems
-from retry_parity.deciding.run_files import MERGED, UNREADABLE, EvidenceError, canonical
+from retry_parity.deciding.problems import Problems, shown
+from retry_parity.deciding.run_files import (
+    MERGED,
+    MERGED_END,
+    UNREADABLE,
+    EvidenceError,
+    canonical,
+    is_shallow,
+)
+from retry_parity.evidence_files import COUNTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
-    from retry_parity.deciding.catalogue import Advance
+    from retry_parity.deciding.catalogue import Advance, Copies
     from retry_parity.deciding.loaded_runs import Loaded
 
 
@@ -43,34 +53,43 @@ def merge(
     without_unreadable: bool = False,
     advance: Advance = ignore,
 ) -> Merged:
-    """Merge evidence into a file; it may be one of those that are merged.
+    """Merge evidence into a file.
 
     Args:
         paths: Folders of evidence at any level, and merged files.
-        out: The file; it appears whole or not at all.
+        out: The file; it appears whole or not at all. A link to a file goes on pointing there.
         without_unreadable: Whether runs that cannot be read are left out. What they would have
             shown is lost then, to the verdict as well.
         advance: Told of what was read: first bytes, then runs.
 
     Raises:
-        EvidenceError: Evidence cannot be used, or the file cannot be written.
+        EvidenceError: Evidence cannot be used, or the file cannot be written; it may be none that
+            is merged, nor in the folder of such a run.
     """
+    target = out.resolve()
+    if target.exists() and not target.is_file():
+        message = f"{out}: is no regular file, a merged file can only be one"
+        raise EvidenceError(message)
     problems = Problems()
     runs = catalogue(paths, problems, advance)
     if not without_unreadable and (count := problems.count(UNREADABLE)):
-        first = next(line for line in problems.lines() if line.startswith(UNREADABLE))
         message = (
-            f"{first}; {count:,} in all: what they would show must not get lost unseen, so nothing "
-            "is merged; --without-unreadable leaves them out"
+            f"{problems.first(UNREADABLE)}; {count:,} in all: what they would show must not get "
+            "lost unseen, so nothing is merged; --without-unreadable leaves them out"
         )
         raise EvidenceError(message)
-    part = out.with_name(f"{out.name}.part")
+    if not runs:
+        message = f"no run is left, nothing is merged: {problems.first(UNREADABLE)}"
+        raise EvidenceError(message)
+    _refuse_input(out, paths, runs.values())
+    part = target.with_name(f".merging-{secrets.token_hex(8)}.tmp")
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             for number, copies in enumerate(runs.values(), start=1):
                 _write(file, load_run(copies, problems, with_samples=True))
                 advance(number, len(runs))
-        part.replace(out)
+            file.write(b'{"kind":"%s","runs":%d}\n' % (MERGED_END.encode(), len(runs)))
+        part.replace(target)
     except OSError as error:
         message = f"{out}: cannot be written: {(error.strerror or 'error').lower()}"
         raise EvidenceError(message) from error
@@ -80,7 +99,24 @@ def merge(
     return Merged(len(runs), problems.lines())
 
 
+def _refuse_input(out: Path, paths: Iterable[Path], runs: Iterable[Copies]) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        EvidenceError: It is one of the files, or lies in the folder of a run.
+    """
+    target = out.resolve()
+    inputs = {path.resolve() for path in paths}
+    inputs |= {each.path.resolve() for copies in runs for each in copies}
+    if target in inputs or (target.parent / COUNTS) in inputs:
+        message = f"--out {out}: is among what is merged, name another file"
+        raise EvidenceError(message)
+
+
 def _write(file: BinaryIO, run: Loaded) -> None:
+    if not is_shallow(run.counts):
+        message = f"{shown(run.about['run'])}: its counts are nested too deep to be merged"
+        raise EvidenceError(message)
     file.write(b'{"kind":"%s","run":' % MERGED.encode())
     file.write(canonical(run.about))
     # So that whoever looks for runs need not read the counts.

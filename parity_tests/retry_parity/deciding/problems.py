@@ -6,6 +6,8 @@ from typing import Final
 
 _MOST_EXAMPLES: Final = 3
 _MOST_SHOWN: Final = 120
+#: Of a hash, enough to tell two of them apart.
+HASH_SHOWN: Final = 12
 
 
 def shown(text: object) -> str:
@@ -39,6 +41,10 @@ class Problems:
     def count(self, beginning: str) -> int:
         """Give how often problems occurred whose words begin so."""
         return sum(count for what, count in self._count.items() if what.startswith(beginning))
+
+    def first(self, beginning: str) -> str:
+        """Give the line of the first problem whose words begin so."""
+        return next(line for line in self.lines() if line.startswith(beginning))
 
     def lines(self) -> list[str]:
         """Give a line for each, in the order in which they were met first."""

@@ -15,10 +15,17 @@ from retry_parity import candidates
 from retry_parity.deciding.catalogue import Copies, catalogue, ignore, load_run
 from retry_parity.deciding.certificate import ANY
 from retry_parity.deciding.kept_samples import KeptSamples
-from retry_parity.deciding.problems import Problems, shown
-from retry_parity.deciding.run_files import UNREADABLE, EvidenceError, Traits, canonical
+from retry_parity.deciding.problems import HASH_SHOWN, Problems, shown
+from retry_parity.deciding.run_files import (
+    UNREADABLE,
+    EvidenceError,
+    Traits,
+    canonical,
+    is_shallow,
+    is_time,
+)
 from retry_parity.deciding.totals import Totals
-from retry_parity.evidence_files import installed_versions, ledger_hash
+from retry_parity.evidence_files import Source, installed_versions, ledger_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +34,6 @@ if TYPE_CHECKING:
     from retry_parity.deciding.catalogue import Advance
     from retry_parity.deciding.loaded_runs import Loaded
 
-GENERATED: Final = "generated"
-_HASH_SHOWN: Final = 12
 _MOST_SEEDS: Final = 1000
 
 
@@ -115,12 +120,12 @@ def read_evidence(  # noqa: PLR0913 - what counts, each by its name
         loaded = load_run(copies, problems, with_samples=with_samples)
         try:
             sum_of_all.add(loaded)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             what = f"{UNREADABLE}, its counts are not as they have to be"
             problems.add(what, f"{shown(copies[0].run)} ({type(error).__name__}: {error})")
         advance(number, len(choice.runs))
     if not runs and (unreadable := problems.count(UNREADABLE)):
-        message = f"no run can be read, {unreadable:,} cannot: {problems.lines()[0]}"
+        message = f"no run can be read, {unreadable:,} cannot: {problems.first(UNREADABLE)}"
         raise EvidenceError(message)
     return Reading(
         totals=sum_of_all.totals,
@@ -170,18 +175,18 @@ class _Choice:
         kept = []
         for copies in self.runs:
             traits = copies[0].traits
-            if given(traits) == wanted or (not generated and traits.source == GENERATED):
+            if given(traits) == wanted or (not generated and traits.source == Source.GENERATED):
                 kept.append(copies)
                 continue
             self.left_out[reason] += 1
-            which = given(traits)[:_HASH_SHOWN] if _is_hash(given(traits)) else given(traits)
+            which = given(traits)[:HASH_SHOWN] if _is_hash(given(traits)) else given(traits)
             what = f"a run of {reason} ({shown(which) or 'none'}), left out"
             self._problems.add(what, copies[0].run)
         self.runs = kept
 
     def _choose_plugin(self, plugin: str | None) -> str:
         def counted(traits: Traits) -> bool:
-            return traits.source != GENERATED
+            return traits.source != Source.GENERATED
 
         given = Counter(each[0].traits.plugin for each in self.runs if counted(each[0].traits))
         known = ", ".join(
@@ -218,13 +223,13 @@ class _Choice:
 
     def _choose_config(self, config: str | None) -> str:
         given = Counter(
-            each[0].traits.config for each in self.runs if each[0].traits.source != GENERATED
+            each[0].traits.config for each in self.runs if each[0].traits.source != Source.GENERATED
         )
         if config is not None:
             return config
         if len(given) > 1:
             known = ", ".join(
-                f"{shown(each[:_HASH_SHOWN]) or 'none'} ({count:,} runs)"
+                f"{shown(each[:HASH_SHOWN]) or 'none'} ({count:,} runs)"
                 for each, count in given.most_common()
             )
             message = f"evidence of several configs: {known}; say which one with --config FILE"
@@ -269,10 +274,15 @@ class _Sum:
         """
         about, counts = run.about, run.counts
         source = about["source"]
-        if counts.get("configs", 1) > 1:
-            message = f"{counts['configs']} configs in one process"
+        configs = counts.get("configs", 1)
+        if type(configs) is not int or configs != 1:
+            message = f"{configs!r:.20} configs in one process"
+            raise ValueError(message)
+        if not is_shallow(counts):
+            message = "it is nested too deep"
             raise ValueError(message)
         shapes = _shapes(about)
+        texts = [canonical(part) for part in (about, counts)]
         # From here on nothing fails, but for this first step, and then nothing is added.
         self.totals.add_run(source, counts)
         divergent = sum(counts["divergent"].values())
@@ -287,9 +297,9 @@ class _Sum:
                 divergent=divergent,
             )
         )
-        for part in (about, counts):
-            self._digest.update(canonical(part) + b"\n")
-        if source != GENERATED:
+        for text in texts:
+            self._digest.update(text + b"\n")
+        if source != Source.GENERATED:
             self._told_shapes = True
             if shapes is None or self._shapes is None:
                 self._shapes = None
@@ -317,8 +327,12 @@ def _shapes(about: Mapping[str, Any]) -> set[tuple[bool, bool]] | None:
     given = about.get("shapes")
     if given is None:
         return None
-    return {(bool(override), bool(text_check)) for override, text_check in given}
+    shapes = {(override, text_check) for override, text_check in given}
+    if any(type(each) is not bool for shape in shapes for each in shape):
+        message = f"shapes are no pairs of true and false: {given!r:.60}"
+        raise TypeError(message)
+    return shapes
 
 
 def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if is_time(value) else None

@@ -5,15 +5,18 @@ A run is in a folder of its own (`evidence_files`), or a line of a merged file (
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeGuard
 
-from retry_parity.evidence_files import COUNTS, FORMAT
+from retry_parity.deciding.problems import shown
+from retry_parity.evidence_files import COUNTS, FORMAT, SAMPLES, TIMING, Source
+from retry_parity.traces.reading import TRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
 
 #: The kind of a merged file's lines.
 MERGED: Final = "merged-run"
+#: The kind of its last line, which says how many they are: one that was cut off between two lines
+#: does not look whole.
+MERGED_END: Final = "merged-end"
+#: The largest count: beyond it JSON's numbers are no longer exact everywhere.
+LARGEST: Final = 2**53
 #: A line that is longer is none that the harness wrote, bytes.
 LONGEST_LINE: Final = 64 * 1024 * 1024
 #: What is wrong with a run that cannot be counted. Such a run might have shown anything.
@@ -32,6 +40,12 @@ CUT_OFF: Final = "a last line that was cut off, left out"
 _DECODER: Final = json.JSONDecoder()
 _HEAD: Final = re.compile(rb'\{"kind":"counts","sequence":(\d{1,15}),"at":(\d{1,12}(?:\.\d+)?),')
 _MERGED_HEAD: Final = b'{"kind":"%s","run":' % MERGED.encode()
+#: What a run leaves beside its counts, or before them.
+_BESIDE: Final = frozenset({SAMPLES, TRACE, TIMING})
+#: The year 10000 begins.
+_LAST_TIME: Final = 253_402_300_800
+#: The nesting of what the harness writes stays far below it.
+_DEEPEST: Final = 32
 _MERGED_NEXT: Final = re.compile(r',"sequence":(\d{1,15}),"counts":\{')
 
 
@@ -86,8 +100,34 @@ def parsed(line: bytes) -> dict[str, Any] | None:
     return told if isinstance(told, dict) else None
 
 
+def opened(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe would wait for whoever writes to it.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "is no regular file")
+    return path.open("rb")
+
+
+def evidence_paths(given: Sequence[str]) -> list[Path]:
+    """Give the paths that a command line names.
+
+    Raises:
+        EvidenceError: One is empty, which would stand for the current folder.
+    """
+    if "" in given:
+        message = "EVIDENCE: '' is no path; name a folder or a file"
+        raise EvidenceError(message)
+    return [Path(each) for each in given]
+
+
 def count_files(paths: Sequence[Path]) -> Iterator[Path]:
     """Give the files with counts under folders, and files that are named themselves.
+
+    Links to folders are followed, and each folder is looked at once. A folder in which a run left
+    anything else is one whose counts are lost: the file that should be there is given.
 
     Raises:
         EvidenceError: A path is neither, cannot be read, or a folder has no evidence.
@@ -96,18 +136,32 @@ def count_files(paths: Sequence[Path]) -> Iterator[Path]:
         if path.is_file():
             yield path
             continue
-        if not path.exists():
-            message = f"{path}: no such file or folder"
+        if not path.is_dir():
+            what = "is neither a file nor a folder" if path.exists() else "no such file or folder"
+            message = f"{path}: {what}"
             raise EvidenceError(message)
         empty = True
-        for folder, folders, names in os.walk(path, onerror=_refuse):
-            folders.sort()
-            if COUNTS in names:
+        seen: set[str] = set()
+        for folder, folders, names in os.walk(path, onerror=_refuse, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            if _is_of_a_run(folders, names):
                 empty = False
                 yield Path(folder) / COUNTS
+            folders[:] = sorted(set(folders) - {COUNTS})
         if empty:
             message = f"{path}: no evidence in this folder; a merged file is given by its own name"
             raise EvidenceError(message)
+
+
+def _is_of_a_run(folders: Sequence[str], names: Sequence[str]) -> bool:
+    return COUNTS in folders or any(
+        name == COUNTS or name in _BESIDE or (name.endswith(".part") and name[0] != ".")
+        for name in names
+    )
 
 
 def _refuse(error: OSError) -> None:
@@ -121,8 +175,12 @@ def scan(path: Path, problems: Problems) -> list[Found]:
     Raises:
         EvidenceError: The file cannot be read, or is no evidence at all.
     """
+    if not path.is_file():
+        why = f"its {COUNTS} is no file" if os.path.lexists(path) else f"it has no {COUNTS}"
+        problems.add(f"{UNREADABLE}, {why}", path.parent)
+        return []
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             first = parsed(file.readline(LONGEST_LINE))
             kind = None if first is None else first.get("kind")
             if kind == MERGED:
@@ -142,13 +200,26 @@ def scan(path: Path, problems: Problems) -> list[Found]:
 
 
 def _scan_merged(path: Path, file: BinaryIO, problems: Problems) -> Iterator[Found]:
-    offset = 0
+    offset = since_end = 0
+    is_whole = True
     while raw := file.readline(LONGEST_LINE):
         line = _glance_merged(raw) or parsed(raw)
-        found = _found_in_line(line, path, offset, problems)
-        if found is not None:
-            yield found
+        if line is not None and line.get("kind") == MERGED_END:
+            # Merged files one after the other are as good as one.
+            if line.get("runs") != since_end or not raw.endswith(b"\n"):
+                what = f"{UNREADABLE}, lines of a merged file are missing"
+                problems.add(what, f"{path} ({since_end:,} of {shown(line.get('runs'))})")
+            since_end = 0
+        else:
+            since_end += 1
+            found = _found_in_line(line, path, offset, problems)
+            if found is not None:
+                yield found
+            is_whole = found is not None
         offset += len(raw)
+    if since_end and is_whole:
+        # Where the last line is torn, that was told.
+        problems.add(f"{UNREADABLE}, a merged file was cut off", f"{path} after {since_end:,} runs")
 
 
 def _found_in_line(
@@ -162,7 +233,7 @@ def _found_in_line(
     if traits is None or not isinstance(about, dict):
         return None
     sequence = counts.get("sequence") if isinstance(counts, dict) else None
-    if type(sequence) is not int:
+    if not is_count(sequence):
         problems.add(f"{UNREADABLE}, it has no counts", f"{path} byte {offset}")
         return None
     return Found(about["run"], sequence, traits, _digest(about), path, offset, merged=True)
@@ -252,8 +323,12 @@ def _traits(about: object, path: Path, problems: Problems) -> Traits | None:
         return None
     texts = [about.get(name) for name in ("plugin", "source", "config", "ledger", "candidate")]
     versions, run = about.get("versions"), about.get("run")
-    if not (all(isinstance(text, str) for text in [run, *texts]) and isinstance(versions, dict)):
+    is_complete = all(isinstance(text, str) for text in [run, *texts])
+    if not is_complete or not isinstance(versions, dict) or not is_shallow(about):
         problems.add(f"{UNREADABLE}, its first line lacks what has to be there", path)
+        return None
+    if about["source"] not in set(Source):
+        problems.add(f"{UNREADABLE}, its source is {shown(about['source'])!r:.20}", path)
         return None
     # Equal texts of many runs are one object.
     plugin, source, config, ledger, candidate = (sys.intern(str(text)) for text in texts)
@@ -300,13 +375,31 @@ def _glance(line: bytes) -> tuple[int, float] | None:
 
 def _read_counts(line: bytes) -> tuple[int, float] | None:
     told = parsed(line)
-    if told is None or told.get("kind") != "counts":
+    if told is None or told.get("kind") != "counts" or not is_shallow(told):
         return None
     # A replay says no times, so that it is the same each time.
     sequence, at = told.get("sequence"), told.get("at", 0.0)
-    if type(sequence) is not int or not isinstance(at, int | float):
+    if not is_count(sequence) or not is_time(at):
         return None
     return sequence, float(at)
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether it is an integer, 0 to `LARGEST`."""
+    return type(value) is int and 0 <= value <= LARGEST
+
+
+def is_time(value: object) -> TypeGuard[float]:
+    """Whether it is seconds of the epoch, of a year that a calendar has."""
+    return type(value) in (int, float) and 0 <= value < _LAST_TIME  # type: ignore[operator] # a number
+
+
+def is_shallow(data: object, deepest: int = _DEEPEST) -> bool:
+    """Whether data is nested no deeper than anything that can be written again."""
+    if not isinstance(data, dict | list):
+        return True
+    inner = data.values() if isinstance(data, dict) else data
+    return deepest > 0 and all(is_shallow(each, deepest - 1) for each in inner)
 
 
 def _digest(about: Mapping[str, object]) -> bytes:

@@ -19,8 +19,8 @@ from retry_parity.strata import reachable
 
 _FILE: Final = "thresholds.toml"
 
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, strict=True)]
 Text = Annotated[str, Field(min_length=1, strict=True)]
 
@@ -103,7 +103,7 @@ class ImpactThresholds(_Table):
 
     most: Amount
     idempotent: tuple[Text, ...]
-    not_idempotent_factor: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+    not_idempotent_factor: Annotated[float, Field(ge=1, strict=True, allow_inf_nan=False)]
     weights: dict[Kind, Amount]
 
     @model_validator(mode="after")
@@ -161,7 +161,7 @@ class Thresholds(_Table):
         waive: Cells that need not be reached.
     """
 
-    confidence: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+    confidence: Annotated[float, Field(gt=0, lt=1, strict=True, allow_inf_nan=False)]
     valid_days: Annotated[int, Field(ge=1, le=3650, strict=True)]
     coverage: CoverageThresholds
     trouble: TroubleThresholds
@@ -176,6 +176,15 @@ class Thresholds(_Table):
         known = installed_versions()
         if unknown := set(self.versions) - set(known):
             message = f"versions.{shown(min(unknown))}: known packages are {', '.join(known)}"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_required(self) -> Thresholds:
+        cells = map(str, reachable())
+        if all(any(waiver.covers(cell) for waiver in self.waive) for cell in cells):
+            patterns = ", ".join(shown(repr(waiver.stratum)) for waiver in self.waive)
+            message = f"waive: {patterns} match every cell, so that nothing would be required"
             raise ValueError(message)
         return self
 

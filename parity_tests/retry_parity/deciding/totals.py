@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from retry_parity._native import Latency
+from retry_parity.deciding.run_files import LARGEST, is_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 SIDES: Final = ("legacy", "rust")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Memory:
     """What the chains of one side took at most, in one process.
 
@@ -27,12 +29,47 @@ class Memory:
     chains: int = 0
     store_bytes: int = 0
 
+    @property
+    def per_chain(self) -> Fraction:
+        """Bytes per chain."""
+        return Fraction(self.store_bytes, self.chains)
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Stores:
+    """What the chains of both sides took in one process; nothing in it is 0.
+
+    Attributes:
+        reference: The hybrid's.
+        candidate: The candidate's.
+    """
+
+    reference: Memory
+    candidate: Memory
+
+    @property
+    def fewest(self) -> int:
+        """Chains that both sides had."""
+        return min(self.reference.chains, self.candidate.chains)
+
+    @property
+    def ratio(self) -> Fraction:
+        """The candidate's bytes per chain, as a multiple of the hybrid's."""
+        return self.candidate.per_chain / self.reference.per_chain
+
+    def says_no_less_than(self, other: Stores) -> bool:
+        """Whether what the other one shows against the candidate is shown by this one as well."""
+        if self.fewest < other.fewest or self.ratio < other.ratio:
+            return False
+        return (self.fewest, self.ratio, self) >= (other.fewest, other.ratio, other)
+
 
 @dataclass(slots=True)
 class Totals:
     """The sum of runs.
 
-    INVARIANT: every field is a sum, or a maximum (`memory`), so that the totals of parts add up to
+    INVARIANT: every field is a sum, or a maximum (`memory`, `largest_store`; `stores` are the
+    maximal ones of a partial order), so that the totals of parts add up to
     those of the whole.
 
     Attributes:
@@ -56,7 +93,10 @@ class Totals:
         dropped: Evidence that could not be kept, by reason.
         latency: Time of the hook, by side.
         latency_of: The same by source of the run, then by side.
-        memory: What the chains took in the process in which they took most, by side.
+        memory: What the chains took in the process that held most of them, by side.
+        stores: What they took in the processes that show most against the candidate: no other one
+            has both as many chains and as high a ratio.
+        largest_store: The most bytes that the candidate's store took in any process.
     """
 
     runs: Counter[str] = field(default_factory=Counter)
@@ -80,6 +120,8 @@ class Totals:
     latency: dict[str, Latency] = field(default_factory=dict)
     latency_of: dict[str, dict[str, Latency]] = field(default_factory=dict)
     memory: dict[str, Memory] = field(default_factory=dict)
+    stores: frozenset[Stores] = frozenset()
+    largest_store: int = 0
 
     @property
     def comparisons(self) -> int:
@@ -99,7 +141,8 @@ class Totals:
             counts: Its last line of counts (`evidence_files.told_figures`).
 
         Raises:
-            ValueError: The latency is no histogram, or a count is negative.
+            ValueError: The latency is no histogram, a count is negative or larger than any can be,
+                or cells have more comparisons than there were.
             TypeError: A count is none.
             KeyError: A count is missing.
             AttributeError: Counts by name have no names.
@@ -120,8 +163,9 @@ class Totals:
             _add_nested(getattr(self, name), nested)
         for side, latency in run.latency.items():
             self._add_latency(source, side, latency)
-        for side, (chains, store_bytes) in run.memory.items():
-            self._note_memory(side, chains, store_bytes)
+        self._note_memory(run.memory)
+        if all(side in run.memory for side in SIDES):
+            self._note_stores([Stores(*(run.memory[side] for side in SIDES))])
 
     def add(self, other: Totals) -> None:
         """Add the totals of other runs."""
@@ -134,8 +178,9 @@ class Totals:
         for source, by_side in other.latency_of.items():
             for side, latency in by_side.items():
                 self._add_latency(source, side, latency)
-        for side, memory in other.memory.items():
-            self._note_memory(side, memory.chains, memory.store_bytes)
+        self._note_memory(other.memory)
+        self._note_stores(other.stores)
+        self.largest_store = max(self.largest_store, other.largest_store)
 
     def _add_latency(self, source: str, side: str, latency: Latency) -> None:
         for by_side in (self.latency, self.latency_of.setdefault(source, {})):
@@ -144,10 +189,17 @@ class Totals:
                 mine = by_side[side] = Latency()
             mine.merge(latency)
 
-    def _note_memory(self, side: str, chains: int, store_bytes: int) -> None:
-        most = self.memory.setdefault(side, Memory())
-        most.chains = max(most.chains, chains)
-        most.store_bytes = max(most.store_bytes, store_bytes)
+    def _note_memory(self, memory: Mapping[str, Memory]) -> None:
+        for side, taken in memory.items():
+            self.memory[side] = max(self.memory.get(side, taken), taken)
+        if SIDES[1] in memory:
+            self.largest_store = max(self.largest_store, memory[SIDES[1]].store_bytes)
+
+    def _note_stores(self, stores: Iterable[Stores]) -> None:
+        for new in stores:
+            if not any(each.says_no_less_than(new) for each in self.stores):
+                kept = (each for each in self.stores if not new.says_no_less_than(each))
+                self.stores = frozenset((new, *kept))
 
 
 _SUMS: Final = ("matches", "accepted_calls", "fallbacks", "guard_trips", "guard_tripped")
@@ -161,6 +213,8 @@ _FLAT: Final = (
     "dropped",
 )
 _NESTED: Final = ("decisions", "outcomes", "strata", "impact")
+#: What becomes of a comparison, as cells name it.
+_VERDICTS: Final = ("match", "accepted", "divergent")
 
 
 def _add(mine: Counter[str], counted: Mapping[str, int]) -> None:
@@ -188,7 +242,7 @@ class _Run(NamedTuple):
     flat: dict[str, Mapping[str, int]]
     nested: dict[str, Mapping[str, Mapping[str, int]]]
     latency: dict[str, Latency]
-    memory: dict[str, tuple[int, int]]
+    memory: dict[str, Memory]
 
 
 def _checked(counts: Mapping[str, Any]) -> _Run:
@@ -200,17 +254,49 @@ def _checked(counts: Mapping[str, Any]) -> _Run:
         for named in by_key.values():
             _check(named.values())
     guard = counts["guard"]
+    if type(guard["tripped"]) is not bool:
+        message = f"guard.tripped is {guard['tripped']!r:.60}, true and false are allowed"
+        raise TypeError(message)
     whole = (counts["matches"], counts["accepted_calls"], counts["fallbacks"], guard["trips"])
-    memory = {
-        side: (told["chains"], told["store_bytes"]) for side, told in counts["memory"].items()
-    }
     _check(whole)
-    for pair in memory.values():
-        _check(pair)
+    there = (*whole[:2], sum(flat["divergent"].values()))
+    _check_strata(nested["strata"], dict(zip(_VERDICTS, there, strict=True)))
     latency = {
-        side: Latency.decoded(encoded) for side, encoded in counts.get("latency", {}).items()
+        side: each
+        for side, encoded in counts.get("latency", {}).items()
+        if _has_times(each := Latency.decoded(encoded))
     }
-    return _Run(*whole, bool(guard["tripped"]), flat, nested, latency, memory)
+    return _Run(*whole, guard["tripped"], flat, nested, latency, _memory(counts["memory"]))
+
+
+def _memory(told: Mapping[str, Mapping[str, int]]) -> dict[str, Memory]:
+    """Give the figures; where there are no chains, or they take nothing, there are none."""
+    memory = {side: Memory(each["chains"], each["store_bytes"]) for side, each in told.items()}
+    for each in memory.values():
+        _check((each.chains, each.store_bytes))
+    return {side: each for side, each in memory.items() if each.chains and each.store_bytes}
+
+
+def _has_times(latency: Latency) -> bool:
+    """Whether anything was measured: where all times are 0, a clock stood still."""
+    return (latency.quantile_ns(1.0) or 0) > 1
+
+
+def _check_strata(strata: Mapping[str, Mapping[str, int]], there: Mapping[str, int]) -> None:
+    """Refuse cells that have more than the run has; they may have less.
+
+    Calls whose setting cannot be read are in no cell.
+    """
+    found: Counter[str] = Counter()
+    for counted in strata.values():
+        _add(found, counted)
+    for verdict, count in found.items():
+        if verdict not in there:
+            message = f"{verdict!r:.60} in a cell, {', '.join(there)} are allowed"
+            raise ValueError(message)
+        if count > there[verdict]:
+            message = f"cells have {count:,} of {verdict}, the run has {there[verdict]:,}"
+            raise ValueError(message)
 
 
 def _check(counted: Iterable[object]) -> None:
@@ -218,6 +304,6 @@ def _check(counted: Iterable[object]) -> None:
         if type(count) is not int:
             message = f"{count!r:.60} is no count"
             raise TypeError(message)
-        if count < 0:
-            message = f"{count} is below 0"
+        if not is_count(count):
+            message = f"{'below 0' if count < 0 else f'above {LARGEST:,}'}, which no count is"
             raise ValueError(message)

@@ -121,7 +121,7 @@ def _totals(totals: Totals) -> dict[str, Any]:
     told: dict[str, Any] = {
         name: getattr(totals, name)
         for name in totals.__dataclass_fields__
-        if name not in {"latency", "latency_of", "memory"}
+        if name not in {"latency", "latency_of", "memory", "stores"}
     }
     told["memory"] = {side: asdict(memory) for side, memory in totals.memory.items()}
     return told

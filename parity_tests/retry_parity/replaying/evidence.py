@@ -14,6 +14,7 @@ from retry_parity.evidence_files import (
     COUNTS,
     FORMAT,
     SAMPLES,
+    TIMING,
     Source,
     installed_versions,
     ledger_hash,
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from retry_parity.replaying.playing import Played
-
-#: What was measured, and differs each time.
-TIMING: Final = "timing.json"
-
-#: Generated runs are of no plugin.
-_GENERATED: Final = "generated"
 
 #: A replay has no flag and no guard: it decides as shadow mode does.
 _STEADY: Final = {
@@ -130,7 +125,7 @@ def write_generated(directory: Path, about: Mapping[str, Any], counts: Mapping[s
         OutputError: It cannot be written.
     """
     line = {"kind": "counts", "sequence": 1, "at": 0.0, **_STEADY, **counts}
-    return _write_run(directory / _GENERATED / about["run"], {COUNTS: [about, line]})
+    return _write_run(directory / Source.GENERATED / about["run"], {COUNTS: [about, line]})
 
 
 def _write_run(folder: Path, files: Mapping[str, Sequence[Mapping[str, object]]]) -> Path:
