@@ -302,13 +302,15 @@ class Evidence:
             return {tool: dict(kinds) for tool, kinds in sorted(self._impact.items())}
 
     def memory(self) -> dict[Side, Memory]:
-        """Look at what the chains take now, and give the most that was seen at any look."""
+        """Look at what the chains take now, and give the look at which there were most of them.
+
+        The two figures are of one moment: a store keeps room that chains took before, and bytes of
+        one moment divided by chains of another say nothing.
+        """
         for side, holder in _holders().items():
             now = Memory(holder.live_chains(), holder.store_bytes())
-            most = self._most.get(side, Memory())
-            self._most[side] = Memory(
-                max(now.chains, most.chains), max(now.store_bytes, most.store_bytes)
-            )
+            if now >= self._most.get(side, Memory()):
+                self._most[side] = now
         return dict(self._most)
 
     def evicted(self) -> dict[str, int]:

@@ -50,7 +50,7 @@ class Figures:
         candidate_errors: Exceptions and internal errors of the candidate, by name.
         harness_errors: Failures of the harness itself, by step.
         impact: Unexplained differences by tool and kind.
-        memory: The most that the chains of a side took at any look.
+        memory: What the chains of a side took when there were most of them.
         configs: Different plugin configs of the plugin objects so far.
         strata: Comparisons by stratum and what became of them.
         latency: Time of the hook, by side.

@@ -162,7 +162,7 @@ class Thresholds(_Table):
     """
 
     confidence: Annotated[float, Field(gt=0, lt=1, strict=True, allow_inf_nan=False)]
-    valid_days: Annotated[int, Field(ge=1, le=3650, strict=True)]
+    valid_days: Annotated[int, Field(ge=1, le=366, strict=True)]
     coverage: CoverageThresholds
     trouble: TroubleThresholds
     latency: LatencyThresholds

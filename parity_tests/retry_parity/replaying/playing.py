@@ -92,7 +92,7 @@ class Played:
         lost: Calls that the recorder could not keep, by reason.
         cut_off: Files whose last line a crash has cut off.
         latency: Time of the hook, by side, encoded.
-        memory: The most that chains took in one process, by side: chains and bytes.
+        memory: Chains and bytes of the process that held most chains, by side.
         mutated: Whether a result was changed by a side.
         calls: How many were played.
         seconds: How long this part took.
@@ -124,9 +124,10 @@ class Played:
                 merged.merge(Latency.decoded(self.latency[side]))
             self.latency[side] = merged.encoded()
         for side, most in other.memory.items():
-            ours = self.memory.setdefault(side, dict.fromkeys(most, 0))
-            for name, count in most.items():
-                ours[name] = max(ours[name], count)
+            ours = self.memory.get(side)
+            # Both figures are of one process.
+            if ours is None or most["chains"] > ours["chains"]:
+                self.memory[side] = dict(most)
         self.mutated = self.mutated or other.mutated
         self.calls += other.calls
         self.seconds += other.seconds
