@@ -394,12 +394,22 @@ def is_time(value: object) -> TypeGuard[float]:
     return type(value) in (int, float) and 0 <= value < _LAST_TIME  # type: ignore[operator] # a number
 
 
+_CONTAINERS: Final = frozenset({dict, list})
+
+
 def is_shallow(data: object, deepest: int = _DEEPEST) -> bool:
-    """Whether data is nested no deeper than anything that can be written again."""
-    if not isinstance(data, dict | list):
-        return True
-    inner = data.values() if isinstance(data, dict) else data
-    return deepest > 0 and all(is_shallow(each, deepest - 1) for each in inner)
+    """Whether JSON's data is nested no deeper than anything that can be written again."""
+    level = [data] if type(data) in _CONTAINERS else []
+    for _ in range(deepest):
+        # Level by level: most of what is in a level is no container, and is left out at once.
+        inner: list[object] = []
+        for each in level:
+            values = each.values() if isinstance(each, dict) else each
+            inner += [value for value in values if type(value) in _CONTAINERS]  # type: ignore[attr-defined] # a list
+        level = inner
+        if not level:
+            return True
+    return not level
 
 
 def _digest(about: Mapping[str, object]) -> bytes:

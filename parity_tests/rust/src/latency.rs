@@ -81,6 +81,7 @@ impl Latency {
             .collect()
     }
 
+    #[pyo3(signature = (other, /))]
     fn merge(&self, other: &Self) -> PyResult<()> {
         // A copy first: the two locks are never held at once, and the two may be one.
         let (histogram, sum_ns) = {
