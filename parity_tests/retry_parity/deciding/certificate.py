@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from retry_parity import candidates
 from retry_parity.deciding.problems import HASH_SHOWN, shown
 from retry_parity.deciding.run_files import canonical
+from retry_parity.deciding.thresholds import MOST_DAYS
 from retry_parity.deciding.verdict import Answer
 from retry_parity.evidence_files import installed_versions, ledger_hash
 from retry_parity.ledger import today as this_day
@@ -39,8 +40,6 @@ ANY: Final = "*"
 _DIGEST: Final = "digest"
 #: A longer file, in bytes, is no certificate: a plugin reads it whole.
 _LONGEST: Final = 16 * 1024 * 1024
-#: What was compared longer ago says little about what is called now.
-_MOST_DAYS: Final = 366
 
 
 class CertificateError(ValueError):
@@ -95,10 +94,10 @@ class _Document(BaseModel):
             message = f"divergent: {self.divergent:,} unexplained divergences, none are allowed"
             raise ValueError(message)
         days = (self.valid_until - self.date).days
-        if days > _MOST_DAYS:
+        if days > MOST_DAYS:
             message = (
                 f"valid_until: {self.valid_until} is {days:,} days after its date {self.date}, "
-                f"{_MOST_DAYS} are allowed"
+                f"{MOST_DAYS} are allowed"
             )
             raise ValueError(message)
         return self
@@ -119,7 +118,7 @@ def certificate(
 
     Raises:
         CertificateError: The verdict is not ready, no run was under a plugin's config, or the
-            thresholds allow what no certificate may: divergences, or more than 366 days.
+            thresholds allow what no certificate may: divergences.
     """
     identity = verdict.identity
     if verdict.answer is not Answer.READY:

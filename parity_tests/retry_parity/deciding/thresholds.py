@@ -25,6 +25,10 @@ Count = Annotated[int, Field(ge=0, strict=True)]
 Text = Annotated[str, Field(min_length=1, strict=True)]
 
 
+#: Of a certificate: what was compared longer ago says little about what is called now.
+MOST_DAYS: Final = 366
+
+
 class ThresholdsError(ValueError):
     """The thresholds cannot be used; the message is one line."""
 
@@ -162,7 +166,7 @@ class Thresholds(_Table):
     """
 
     confidence: Annotated[float, Field(gt=0, lt=1, strict=True, allow_inf_nan=False)]
-    valid_days: Annotated[int, Field(ge=1, le=366, strict=True)]
+    valid_days: Annotated[int, Field(ge=1, le=MOST_DAYS, strict=True)]
     coverage: CoverageThresholds
     trouble: TroubleThresholds
     latency: LatencyThresholds
