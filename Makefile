@@ -72,9 +72,13 @@ test-rust: ## Test the core.
 test-python: setup ## Test the packages on every implementation.
 	@$(BIN)/pytest -n auto
 
-# What is done with evidence and traces, once they are there, is the same with every cpex.
-ANY_CPEX := test_certificate test_cli test_evidence_attacks test_generating test_merging test_reading \
-	test_recorded test_replaying test_report test_report_page test_synthetic test_traces test_verdict
+# What is the same with every cpex: evidence and traces once they are there, the flag service, and the
+# comparison of builds, which test-three-way runs with each of them.
+ANY_CPEX := test_another_plugin test_certificate test_cli test_compare_builds test_dashboard \
+	test_detection test_differential test_evidence_attacks test_faults test_flag_service \
+	test_generating test_ledger_strictness test_merging test_minimizing test_reading test_recorded \
+	test_regressions test_replaying test_report test_report_page test_shrinking test_synthetic \
+	test_traces test_verdict
 
 # cpex up to 0.1.2 hands plugins a dict whose own storage is empty, newer versions a filled one.
 test-old-cpex: .venvs/cpex-0.1.2 ## The same with the cpex whose CopyOnWriteDict is lazy.
