@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from retry_parity.replaying.playing import Played, ReplayRefusedError, play
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 #: A part whose worker or node is lost is played again so often.
 _MOST_RETRIES: Final = 3
 _LOOK_S: Final = 1.0
+#: Seconds within which a cluster has to take a connection.
+_REACHED_S: Final = 10.0
 #: Ray tells its makers of its use unless this says that it shall not.
 _TELLS: Final = "RAY_USAGE_STATS_ENABLED"
 
@@ -58,6 +61,8 @@ def play_on_ray(
     except ImportError as error:
         message = f"--engine ray needs {error.name}; install retry-parity[ray]"
         raise ReplayRefusedError(message) from error
+    if address is not None:
+        _reach(address)
     try:
         ray.init(
             address=address,
@@ -76,6 +81,22 @@ def play_on_ray(
         return _play(ray, tasks, advance, player)
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """See whether somebody is at an address; Ray goes on trying for minutes.
+
+    Raises:
+        ReplayRefusedError: Nobody is there.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit() or not host:
+        return  # "auto", or what only Ray knows
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACHED_S).close()
+    except (OSError, OverflowError) as error:
+        message = f"--address {address}: no Ray cluster can be reached: {error}"
+        raise ReplayRefusedError(message) from error
 
 
 def _play(
