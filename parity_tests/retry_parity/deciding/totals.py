@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from retry_parity._native import Latency
@@ -249,11 +250,8 @@ class _Run(NamedTuple):
 def _checked(counts: Mapping[str, Any]) -> _Run:
     flat = {name: counts[name] for name in _FLAT}
     nested = {name: counts[name] for name in _NESTED}
-    for named in flat.values():
-        _check(named.values())
-    for by_key in nested.values():
-        for named in by_key.values():
-            _check(named.values())
+    inner = [named for by_key in nested.values() for named in by_key.values()]
+    _check(chain.from_iterable(named.values() for named in (*flat.values(), *inner)))
     guard = counts["guard"]
     if type(guard["tripped"]) is not bool:
         message = f"guard.tripped is {guard['tripped']!r:.60}, true and false are allowed"
