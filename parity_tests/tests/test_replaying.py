@@ -351,3 +351,17 @@ def test_what_a_worker_records_replays_to_the_same_strata(
     counts = json.loads((replayed / "counts.jsonl").read_text().splitlines()[-1])
     for name in ("strata", "outcomes", "matches"):
         assert counts[name] == live[name]
+
+
+@pytest.mark.parametrize("option", ["--parts", "--workers"])
+def test_more_parts_than_cores_are_allowed_and_too_many_are_not(
+    head: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    """A cluster has more cores than the machine on which the command is given."""
+    from retry_parity.arguments import MOST_WORKERS, worker_count
+    from retry_parity.cli import main
+
+    assert worker_count(str(MOST_WORKERS)) == MOST_WORKERS
+    with pytest.raises(SystemExit):
+        main(["replay", str(head), "--out", "x", option, str(MOST_WORKERS + 1)])
+    assert "10001 given, a whole number from 1 to 10,000 is allowed" in capsys.readouterr().err

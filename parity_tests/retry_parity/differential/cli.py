@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from retry_parity.arguments import whole_number
 from retry_parity.differential.builds import FORMS, BuildError
 from retry_parity.differential.campaign import Limits, Outcome
 from retry_parity.differential.compare import Plan, compare_builds
@@ -62,7 +63,7 @@ def add_compare(
         help=f"seconds in all (default: {DEFAULT_SECONDS:g}, unless --scenarios is given)",
     )
     command.add_argument(
-        "--scenarios", type=_whole, metavar="COUNT", help="stop after so many scenarios"
+        "--scenarios", type=whole_number, metavar="COUNT", help="stop after so many scenarios"
     )
     command.add_argument(
         "--seed",
@@ -191,13 +192,4 @@ def _positive(text: str) -> float:
         if 0 < number < float("inf"):
             return number
     message = f"{text} given, a number above 0 is allowed"
-    raise argparse.ArgumentTypeError(message)
-
-
-def _whole(text: str) -> int:
-    with suppress(ValueError):
-        number = int(text)
-        if number >= 1:
-            return number
-    message = f"{text} given, a whole number from 1 is allowed"
     raise argparse.ArgumentTypeError(message)

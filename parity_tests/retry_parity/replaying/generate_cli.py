@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import random
 import time
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from retry_parity import candidates
+from retry_parity.arguments import add_comparison, whole_number
+from retry_parity.deciding.thresholds import read_thresholds
 from retry_parity.output import console
 from retry_parity.replaying.evidence import make_directory, write_generated
 from retry_parity.replaying.generating import about_generated, generate
@@ -17,6 +15,9 @@ from retry_parity.replaying.local import cores
 from retry_parity.replaying.playing import ReplayRefusedError
 
 if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
     from rich.console import Console
 
     from retry_parity.replaying.generating import Generated
@@ -25,8 +26,6 @@ ALIKE: Final = 0
 DIVERGENT: Final = 1
 
 _SCENARIOS: Final = 2000
-#: The least with which a rate is bound at 5 percent (thresholds.toml).
-_AT_LEAST: Final = 59
 _MOST_SHOWN: Final = 10
 #: Seconds between two lines of progress.
 _LINE_S: Final = 10.0
@@ -43,18 +42,10 @@ def add_generate(commands: Any) -> None:
             "unexplained divergences, 1 = some, or strata that were not met, 2 = bad input."
         ),
     )
-    command.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="evidence directory to write to"
-    )
-    command.add_argument(
-        "--candidate",
-        choices=candidates.NAMES,
-        default=candidates.RUST,
-        help="what is compared to the hybrid (default: %(default)s)",
-    )
+    add_comparison(command)
     command.add_argument(
         "--scenarios",
-        type=_whole,
+        type=whole_number,
         default=_SCENARIOS,
         metavar="COUNT",
         help="scenarios of all kinds, before those that aim at what is missing (default: "
@@ -62,16 +53,12 @@ def add_generate(commands: Any) -> None:
     )
     command.add_argument(
         "--at-least",
-        type=_whole,
-        default=_AT_LEAST,
+        type=whole_number,
         metavar="COUNT",
-        help="comparisons in each stratum (default: %(default)s)",
+        help="comparisons in each stratum (default: as many as a verdict requires)",
     )
     command.add_argument(
         "--seed", metavar="SEED", help="series of scenarios (default: a new one each time)"
-    )
-    command.add_argument(
-        "--workers", type=_whole, metavar="COUNT", help="processes (default: one for each core)"
     )
 
 
@@ -90,12 +77,13 @@ def generate_command(options: argparse.Namespace) -> int:
         message = f"--seed {seed!r}: a text that can be printed is allowed"
         raise ReplayRefusedError(message)
     make_directory(options.out)
+    at_least = options.at_least or read_thresholds().coverage.per_stratum
     progress = _Progress(console(stderr=True))
     found = generate(
         seed,
         options.candidate,
         scenarios=options.scenarios,
-        at_least=options.at_least,
+        at_least=at_least,
         workers=options.workers or cores(),
         advance=progress.advance,
     )
@@ -103,7 +91,7 @@ def generate_command(options: argparse.Namespace) -> int:
         options.out, about_generated(seed, options.candidate, found.scenarios), found.counts
     )
     counts = found.counts
-    for line in _told(found, seed, options.at_least, folder):
+    for line in _told(found, seed, at_least, folder):
         console(stderr=False).print(line, markup=False, highlight=False, soft_wrap=True)
     is_bad = counts["divergent"] or counts["harness_errors"] or found.missing
     return DIVERGENT if is_bad else ALIKE
@@ -142,12 +130,3 @@ class _Progress:
         self._console.print(
             f"{scenarios:,} scenarios, {missing} strata are still to be met", highlight=False
         )
-
-
-def _whole(text: str) -> int:
-    with suppress(ValueError):
-        number = int(text)
-        if number >= 1:
-            return number
-    message = f"{text} given, a whole number from 1 is allowed"
-    raise argparse.ArgumentTypeError(message)

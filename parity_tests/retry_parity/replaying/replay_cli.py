@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from retry_parity import candidates
+from retry_parity.arguments import add_comparison, worker_count
 from retry_parity.evidence_files import config_hash
 from retry_parity.output import STDOUT, check_json_target, console, write_json
 from retry_parity.recorded import plugin_of
@@ -24,6 +22,7 @@ from retry_parity.traces.calls import Part
 from retry_parity.traces.reading import open_trace
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator, Mapping
 
     from rich.console import Console
@@ -61,9 +60,7 @@ def add_replay(commands: Any) -> None:
         metavar="TRACE",
         help="JSON lines or Parquet: a corpus, a recorded trace.jsonl, or a folder of traces",
     )
-    command.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="evidence directory to write to"
-    )
+    add_comparison(command)
     command.add_argument(
         "--config",
         type=Path,
@@ -72,23 +69,14 @@ def add_replay(commands: Any) -> None:
         f"{CONFIG_NAME} beside it)",
     )
     command.add_argument(
-        "--candidate",
-        choices=candidates.NAMES,
-        default=candidates.RUST,
-        help="what is compared to the hybrid (default: %(default)s)",
-    )
-    command.add_argument(
         "--engine", choices=_ENGINES, default=_ENGINES[0], help="where (default: %(default)s)"
     )
     command.add_argument(
         "--address", metavar="ADDRESS", help="of a Ray cluster; without it one is started here"
     )
     command.add_argument(
-        "--workers", type=_whole, metavar="COUNT", help="processes (default: one for each core)"
-    )
-    command.add_argument(
         "--parts",
-        type=_whole,
+        type=worker_count,
         metavar="COUNT",
         help="shares of the chains, one after the other on a worker (default: as many as workers); "
         "the evidence is the same with any number",
@@ -245,12 +233,3 @@ def _advancing(out: Console, calls: int | None) -> Iterator[Callable[[int], None
             bar.update(task, completed=done, told=f"{done:,} calls, {rate:,.0f} a second")
 
         yield draw
-
-
-def _whole(text: str) -> int:
-    with suppress(ValueError):
-        number = int(text)
-        if 1 <= number <= 100 * (os.cpu_count() or 1):
-            return number
-    message = f"{text} given, a whole number from 1 to {100 * (os.cpu_count() or 1)} is allowed"
-    raise argparse.ArgumentTypeError(message)
