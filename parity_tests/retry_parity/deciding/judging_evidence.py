@@ -12,7 +12,7 @@ from retry_parity._native import binomial_upper_bound
 from retry_parity.compare import Kind
 from retry_parity.deciding.costs import check_latency, check_memory, quantiles_by_side
 from retry_parity.deciding.problems import shown
-from retry_parity.deciding.run_files import LARGEST
+from retry_parity.deciding.values import LARGEST
 from retry_parity.deciding.verdict import Answer, Check, ImpactRow, StratumRow, Verdict
 from retry_parity.evidence import SAMPLED_OUT
 from retry_parity.evidence_files import Source

@@ -20,8 +20,8 @@ from retry_parity.deciding.run_files import (
     UNREADABLE,
     EvidenceError,
     canonical,
-    is_shallow,
 )
+from retry_parity.deciding.values import is_shallow
 from retry_parity.evidence_files import COUNTS
 
 if TYPE_CHECKING:

@@ -21,10 +21,9 @@ from retry_parity.deciding.run_files import (
     EvidenceError,
     Traits,
     canonical,
-    is_shallow,
-    is_time,
 )
 from retry_parity.deciding.totals import Totals
+from retry_parity.deciding.values import is_shallow, is_time
 from retry_parity.evidence_files import Source, installed_versions, ledger_hash
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 from retry_parity.deciding.problems import shown
+from retry_parity.deciding.values import is_count, is_shallow, is_time
 from retry_parity.evidence_files import COUNTS, FORMAT, SAMPLES, TIMING, Source
 from retry_parity.traces.reading import TRACE
 
@@ -28,8 +29,6 @@ MERGED: Final = "merged-run"
 #: The kind of its last line, which says how many they are: one that was cut off between two lines
 #: does not look whole.
 MERGED_END: Final = "merged-end"
-#: The largest count: beyond it JSON's numbers are no longer exact everywhere.
-LARGEST: Final = 2**53
 #: A line that is longer is none that the harness wrote, bytes.
 LONGEST_LINE: Final = 64 * 1024 * 1024
 #: What is wrong with a run that cannot be counted. Such a run might have shown anything.
@@ -42,10 +41,6 @@ _HEAD: Final = re.compile(rb'\{"kind":"counts","sequence":(\d{1,15}),"at":(\d{1,
 _MERGED_HEAD: Final = b'{"kind":"%s","run":' % MERGED.encode()
 #: What a run leaves beside its counts, or before them.
 _BESIDE: Final = frozenset({SAMPLES, TRACE, TIMING})
-#: The year 10000 begins.
-_LAST_TIME: Final = 253_402_300_800
-#: The nesting of what the harness writes stays far below it.
-_DEEPEST: Final = 32
 _MERGED_NEXT: Final = re.compile(r',"sequence":(\d{1,15}),"counts":\{')
 
 
@@ -382,34 +377,6 @@ def _read_counts(line: bytes) -> tuple[int, float] | None:
     if not is_count(sequence) or not is_time(at):
         return None
     return sequence, float(at)
-
-
-def is_count(value: object) -> TypeGuard[int]:
-    """Whether it is an integer, 0 to `LARGEST`."""
-    return type(value) is int and 0 <= value <= LARGEST
-
-
-def is_time(value: object) -> TypeGuard[float]:
-    """Whether it is seconds of the epoch, of a year that a calendar has."""
-    return type(value) in (int, float) and 0 <= value < _LAST_TIME  # type: ignore[operator] # a number
-
-
-_CONTAINERS: Final = frozenset({dict, list})
-
-
-def is_shallow(data: object, deepest: int = _DEEPEST) -> bool:
-    """Whether JSON's data is nested no deeper than anything that can be written again."""
-    level = [data] if type(data) in _CONTAINERS else []
-    for _ in range(deepest):
-        # Level by level: most of what is in a level is no container, and is left out at once.
-        inner: list[object] = []
-        for each in level:
-            values = each.values() if isinstance(each, dict) else each
-            inner += [value for value in values if type(value) in _CONTAINERS]  # type: ignore[attr-defined] # a list
-        level = inner
-        if not level:
-            return True
-    return not level
 
 
 def _digest(about: Mapping[str, object]) -> bytes:

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from retry_parity._native import Latency
-from retry_parity.deciding.run_files import LARGEST, is_count
+from retry_parity.deciding.values import LARGEST, is_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
