@@ -1,15 +1,12 @@
-"""Values and options that several commands take alike."""
+"""Numbers on a command line, for every command: nothing of any plugin's."""
 
 from __future__ import annotations
 
 import argparse
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
-from retry_parity import candidates
-
-#: Processes, or shares of a trace: each share reads all of it.
+#: Processes, or shares of what is read: each share reads all of it.
 MOST_WORKERS: Final = 10_000
 
 
@@ -38,22 +35,3 @@ def worker_count(text: str) -> int:
         message = f"{text} given, a whole number from 1 to {MOST_WORKERS:,} is allowed"
         raise argparse.ArgumentTypeError(message)
     return number
-
-
-def add_comparison(command: argparse.ArgumentParser) -> None:
-    """Add what a command asks that compares a candidate with the hybrid and leaves evidence."""
-    command.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="evidence directory to write to"
-    )
-    command.add_argument(
-        "--candidate",
-        choices=candidates.NAMES,
-        default=candidates.RUST,
-        help="what is compared to the hybrid (default: %(default)s)",
-    )
-    command.add_argument(
-        "--workers",
-        type=worker_count,
-        metavar="COUNT",
-        help="processes (default: one for each core)",
-    )

@@ -66,7 +66,7 @@ def test_a_rewrite_with_a_bug_is_found_out_and_the_bug_comes_down_to_one_text() 
 
 
 def test_nothing_in_differential_knows_the_retry_plugin() -> None:
-    """Rule: of this package it imports itself, and where output goes; of the plugins, nothing."""
+    """Rule: of this package it imports itself and the command line's parts; of plugins, nothing."""
     folder = Path(compare.__file__).parent
     imports = {
         name
@@ -74,4 +74,4 @@ def test_nothing_in_differential_knows_the_retry_plugin() -> None:
         for name in re.findall(r"(?m)^\s*(?:from|import) (retry_[\w.]+)", file.read_text())
         if not name.startswith("retry_parity.differential")
     }
-    assert imports == {"retry_parity.output"}
+    assert imports == {"retry_parity.arguments", "retry_parity.output"}

@@ -1,0 +1,31 @@
+"""Options of the commands that compare a candidate with the hybrid and leave evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retry_parity import candidates
+from retry_parity.arguments import worker_count
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_comparison(command: argparse.ArgumentParser) -> None:
+    """Add what a command asks that compares a candidate with the hybrid and leaves evidence."""
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="evidence directory to write to"
+    )
+    command.add_argument(
+        "--candidate",
+        choices=candidates.NAMES,
+        default=candidates.RUST,
+        help="what is compared to the hybrid (default: %(default)s)",
+    )
+    command.add_argument(
+        "--workers",
+        type=worker_count,
+        metavar="COUNT",
+        help="processes (default: one for each core)",
+    )
