@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rich.markup import escape
 from rich.table import Table
 
+from retry_parity.deciding.problems import shown
 from retry_parity.ledger import overdue_line
 from retry_parity.observation import Side
 from retry_parity.replay import Pass, not_compared
@@ -96,8 +97,8 @@ def _show_lost(each: Pass, console: Console) -> None:
     for call in lost[:_MOST_SHOWN]:
         record = call.record
         console.print(
-            f"  tool {record.tool}, request id {record.request_id}, seq {record.seq}, "
-            f"line {record.line}",
+            f"  tool {shown(record.tool)}, request id {shown(record.request_id)}, "
+            f"seq {record.seq}, line {record.line}",
             markup=False,
             highlight=False,
         )

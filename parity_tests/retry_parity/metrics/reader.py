@@ -9,6 +9,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
+from retry_parity.evidence import where
 from retry_parity.metrics.table import BUCKET, BUILD, READ_ERRORS, TABLE, Kind, Metric
 from retry_parity.observation import PASS_THROUGH
 
@@ -94,7 +95,7 @@ class Reader:
             raise error
         self._errors += 1
         if self._errors == 1:
-            _log.error("metrics: figures could not be read; counted from now on", exc_info=error)
+            _log.error("metrics: figures could not be read; counted from now on (%s)", where(error))
 
     def _series(self, metric: Metric, plugin: str, rows: Rows) -> Mapping[Series, float]:
         found: dict[Series, float] = {}

@@ -3,6 +3,9 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+/// How much of a name is shown.
+const SHOWN_CHARS: usize = 100;
+
 static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// Warns through Python's logging; a handler that fails is reported, never raised into the hook.
@@ -23,10 +26,18 @@ fn try_warn(py: Python<'_>, tool: &str, request_id: &str, failures: u32) -> PyRe
         "warning",
         (
             "retries exhausted: tool=%s request_id=%s failures=%d",
-            tool,
-            request_id,
+            shown(tool),
+            shown(request_id),
             failures,
         ),
     )?;
     Ok(())
+}
+
+/// A name on one line and of bounded length, as a log bears it.
+fn shown(name: &str) -> String {
+    name.chars()
+        .take(SHOWN_CHARS)
+        .flat_map(char::escape_debug)
+        .collect()
 }
