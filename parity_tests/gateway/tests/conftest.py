@@ -48,6 +48,7 @@ _ORDER: Final = (
     "test_slow_calls",
     "test_agreement",
     "test_secrets",
+    "test_load",
     "test_ends",
 )
 #: Starts at the same time.
