@@ -45,10 +45,12 @@ class Limits:
     Attributes:
         seconds: Seconds, reducing included; ``None`` for no such bound.
         scenarios: Scenarios; ``None`` for no such bound.
+        enough: Whether the causes found so far are all that is asked for: reducing ends then.
     """
 
     seconds: float | None
     scenarios: int | None
+    enough: Callable[[Outcome], bool] = lambda _: False
 
 
 @dataclass(slots=True)
@@ -166,7 +168,7 @@ class Campaign:
         self.outcome.aggregate.extend(self._subject.aggregate())
         self.outcome.divergent.update(each.what for each in self.outcome.aggregate)
         end = begun + limits.seconds if limits.seconds else time.monotonic() + _REDUCING_S
-        self._reduce_all(end)
+        self._reduce_all(end, limits)
         return self.outcome
 
     def _explore(self, numbers: Iterator[int], limits: Limits, begun: float) -> None:
@@ -218,14 +220,14 @@ class Campaign:
             scenario = self._subject.scenario(name, with_time=self.outcome.with_time)
             kind.samples.append(Sample(name, scenario, finding))
 
-    def _reduce_all(self, end: float) -> None:
+    def _reduce_all(self, end: float, limits: Limits) -> None:
         """Reduce samples while there is time, those of the least reduced difference first."""
         reductions: Counter[str] = Counter()
         left = [
             (key, sample) for turn in range(_MOST_SAMPLES) for key, sample in self._samples(turn)
         ]
         causes: dict[tuple[str, str], Cause] = {}
-        while left:
+        while left and not limits.enough(self.outcome):
             position = min(range(len(left)), key=lambda at: reductions[_group(left[at][0][0])])
             key, sample = left.pop(position)
             reductions[_group(key[0])] += 1
