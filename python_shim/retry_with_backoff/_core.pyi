@@ -35,6 +35,7 @@ __all__ = [
     "internal_errors",
     "last_internal_error",
     "live_chains",
+    "no_retry",
     "panic_for_tests",
     "report_internal_error",
     "results_are_copies",
@@ -179,6 +180,9 @@ def live_chains() -> int:
 def store_bytes() -> int:
     """Bytes that the chains take, with what is kept for chains to come."""
 
+def no_retry(metadata: dict[str, Any], /) -> ToolPostInvokeResult:
+    """Make the answer of ``tool_post_invoke`` that asks for no retry, with these metadata."""
+
 def evicted_chains() -> int:
     """Chains dropped for want of room since the process began."""
 
@@ -191,7 +195,9 @@ def last_internal_error() -> str | None:
 def report_internal_error(hook: str, error: BaseException, /) -> None:
     """Count an error that a hook turns into "no retry", and log the first of each type.
 
-    A broken log handler costs the line, not the call.
+    Of the log line's exception, name, message (cut and escaped; none where a stranger's code has
+    raised it) and traceback are the error's own. Types beyond the first 1,024 are counted only. A
+    broken log handler costs the line, not the call.
 
     Raises:
         BaseException: The error itself, where it ends the task or the process.

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cpex.framework import Plugin, PluginConfig, ResourcePostFetchResult, ToolPostInvokeResult
+from cpex.framework import Plugin, PluginConfig, ResourcePostFetchResult
 
-from retry_with_backoff._core import RetryPluginCore, report_internal_error
+from retry_with_backoff._core import RetryPluginCore, no_retry, report_internal_error
 
 if TYPE_CHECKING:
-    from cpex.framework import PluginContext, ResourcePostFetchPayload, ToolPostInvokePayload
+    from cpex.framework import (
+        PluginContext,
+        ResourcePostFetchPayload,
+        ToolPostInvokePayload,
+        ToolPostInvokeResult,
+    )
 
 
 class RetryWithBackoffPlugin(Plugin):
@@ -40,7 +45,7 @@ class RetryWithBackoffPlugin(Plugin):
             return self._core.tool_post_invoke(payload, context, extensions)
         except BaseException as error:  # a Rust panic is no Exception
             report_internal_error("tool_post_invoke", error)
-            return ToolPostInvokeResult(metadata=self._core.metadata_of(payload))
+            return no_retry(self._core.metadata_of(payload))
 
     async def resource_post_fetch(
         self, payload: ResourcePostFetchPayload, context: PluginContext

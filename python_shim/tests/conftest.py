@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,10 +15,10 @@ from cpex.framework.extensions.request import RequestExtension
 from hook_calls import Call, context, payload
 from hypothesis import settings
 
-from retry_with_backoff import RetryWithBackoffPlugin
+from retry_with_backoff import RetryWithBackoffPlugin, _core
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from cpex.framework import ToolPostInvokeResult
 
@@ -47,3 +49,17 @@ def call() -> Call:
         return asyncio.run(hook)
 
     return cast("Callable[..., ToolPostInvokeResult]", call)
+
+
+@pytest.fixture
+def hostile_world(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    """Keep what hostile code changes, and what it raises where nobody can catch it, in the test."""
+    caplog.set_level(logging.CRITICAL)
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    limit = sys.getrecursionlimit()
+    _core.clear_state()
+    yield
+    sys.setrecursionlimit(limit)
+    _core.clear_state()

@@ -6,11 +6,11 @@
 //! grows in small pieces. What does grow with the number is the chance that an entry is not in the
 //! processor's cache.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use hashbrown::HashTable;
 
+use self::lock::Mutex;
 use crate::chain::ChainId;
 
 /// How long a chain is remembered after its last failure. One that is older counts as absent; one
@@ -383,6 +383,18 @@ impl Index {
 
 fn shard_of(id: ChainId) -> usize {
     usize::try_from(id.shard % SHARDS).unwrap_or(0)
+}
+
+#[allow(
+    unexpected_cfgs,
+    reason = "only the model check's own command sets it (tests/store_model.rs)"
+)]
+mod lock {
+    /// The same lock, with every order in which threads may take it tried.
+    #[cfg(shuttle)]
+    pub(super) use shuttle::sync::Mutex;
+    #[cfg(not(shuttle))]
+    pub(super) use std::sync::Mutex;
 }
 
 /// A [`StateStore`] that threads share.

@@ -7,7 +7,8 @@
 //!
 //! Where `json.loads` can raise something other than "not JSON" (nesting too deep, integers of
 //! too many digits, both by limits that a process may move), the reader answers
-//! [`Reading::BeyondLimits`] well before, and leaves the verdict to the caller.
+//! [`Reading::BeyondLimits`] well before, and leaves the verdict to the caller, who learns from
+//! [`demand`] what the text takes.
 
 use std::sync::LazyLock;
 
@@ -20,6 +21,13 @@ pub const MAX_DEPTH: usize = 256;
 /// Digits of an integer from which the reader gives up: the least that Python's own limit
 /// (`sys.set_int_max_str_digits`) can be set to.
 pub const MAX_INTEGER_DIGITS: usize = 640;
+/// Nesting from which no reader is asked, whatever its limit: twice Python's own one. Its reader
+/// takes some 130 bytes of the stack a level, so that a process that has moved the limit far up
+/// would end at the nesting of a text that a stranger sent (ledger: text-raises).
+pub const MOST_DEPTH: usize = 2_000;
+/// Digits of an integer from which no reader is asked: Python's own limit. What reading more of
+/// them takes grows with their square (ledger: text-raises).
+pub const MOST_INTEGER_DIGITS: usize = 4_300;
 
 /// What a text turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +58,7 @@ pub fn read(text: &str) -> Reading {
     if !may_hold_a_signal(text.as_bytes()) {
         return Reading::Nothing;
     }
-    let mut reader = Reader {
-        bytes: text.as_bytes(),
-        at: 0,
-    };
+    let mut reader = Reader::new(text, MAX_DEPTH, MAX_INTEGER_DIGITS);
     match reader.outermost_object() {
         Ok(signals) => Reading::Object(signals),
         Err(Stop::NotJson) => Reading::Nothing,
@@ -61,10 +66,47 @@ pub fn read(text: &str) -> Reading {
     }
 }
 
+/// What a text beyond the limits takes, and what it says to whoever can take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Levels of nesting, the outermost object included.
+    pub depth: usize,
+    /// Digits of its longest integer.
+    pub digits: usize,
+    /// Its signals.
+    pub signals: Signals,
+}
+
+/// Reads a text for which [`read`] answered [`Reading::BeyondLimits`] to its end.
+///
+/// `None` where it is no JSON after all, or beyond [`MOST_DEPTH`] or [`MOST_INTEGER_DIGITS`].
+///
+/// # Examples
+///
+/// ```
+/// use retry_core::text::{demand, read, Reading};
+///
+/// let text = format!(r#"{{"isError": true, "a": {}0{}}}"#, "[".repeat(300), "]".repeat(300));
+/// assert_eq!(read(&text), Reading::BeyondLimits);
+/// assert_eq!(demand(&text).map(|demand| demand.depth), Some(301));
+/// ```
+#[must_use]
+pub fn demand(text: &str) -> Option<Demand> {
+    let mut reader = Reader::new(text, MOST_DEPTH, MOST_INTEGER_DIGITS);
+    let signals = reader.outermost_object().ok()?;
+    Some(Demand {
+        depth: reader.deepest,
+        digits: reader.longest,
+        signals,
+    })
+}
+
 const ERROR_KEY: &[u8] = b"isError";
 const STATUS_KEY: &[u8] = b"status_code";
 /// How an escape of an ASCII character begins.
 const ESCAPE: &[u8] = br"\u00";
+/// The longer key with each of its letters escaped. What is longer spells neither.
+const LONGEST_SPELLING: usize = STATUS_KEY.len() * br"\u0000".len();
 
 static ERROR_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(ERROR_KEY));
 static STATUS_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(STATUS_KEY));
@@ -130,9 +172,25 @@ enum Key {
 struct Reader<'t> {
     bytes: &'t [u8],
     at: usize,
+    max_depth: usize,
+    max_digits: usize,
+    /// Levels met so far, and digits of the longest integer.
+    deepest: usize,
+    longest: usize,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
+    fn new(text: &'t str, max_depth: usize, max_digits: usize) -> Self {
+        Self {
+            bytes: text.as_bytes(),
+            at: 0,
+            max_depth,
+            max_digits,
+            deepest: 1,
+            longest: 0,
+        }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
@@ -216,7 +274,7 @@ impl Reader<'_> {
             .bytes
             .get(start..self.at.saturating_sub(1))
             .unwrap_or_default();
-        let key = if escaped {
+        let key = if escaped && raw.len() <= LONGEST_SPELLING {
             Key::of(&unescaped_ascii(raw))
         } else {
             Key::of(raw)
@@ -233,7 +291,7 @@ impl Reader<'_> {
             self.skip_space();
             let scalar = match self.peek() {
                 Some(b'{') => {
-                    check_depth(&open)?;
+                    self.go_deeper(&open)?;
                     self.advance(1);
                     self.skip_space();
                     if !self.take(b'}') {
@@ -244,7 +302,7 @@ impl Reader<'_> {
                     Scalar::Other
                 }
                 Some(b'[') => {
-                    check_depth(&open)?;
+                    self.go_deeper(&open)?;
                     self.advance(1);
                     self.skip_space();
                     if !self.take(b']') {
@@ -263,6 +321,17 @@ impl Reader<'_> {
                 return Ok(Scalar::Other);
             }
         }
+    }
+
+    /// Refuses one more level inside `open` where that would be too deep.
+    fn go_deeper(&mut self, open: &[Container]) -> Step<()> {
+        // The outermost object and the container that is being entered count as well.
+        let depth = open.len().saturating_add(2);
+        if depth > self.max_depth {
+            return Err(Stop::BeyondLimits);
+        }
+        self.deepest = self.deepest.max(depth);
+        Ok(())
     }
 
     /// Behind a value: closes the containers that end here, up to the next value.
@@ -331,9 +400,10 @@ impl Reader<'_> {
         if !whole {
             return Ok(Scalar::Other);
         }
-        if digits > MAX_INTEGER_DIGITS {
+        if digits > self.max_digits {
             return Err(Stop::BeyondLimits);
         }
+        self.longest = self.longest.max(digits);
         let text = self.bytes.get(start..self.at).unwrap_or_default();
         let code = std::str::from_utf8(text)
             .ok()
@@ -399,15 +469,6 @@ impl Reader<'_> {
             _ => Err(Stop::NotJson),
         }
     }
-}
-
-/// Refuses one more level inside `open` where that would be too deep.
-fn check_depth(open: &[Container]) -> Step<()> {
-    // The outermost object and the container that is being entered count as well.
-    if open.len().saturating_add(2) > MAX_DEPTH {
-        return Err(Stop::BeyondLimits);
-    }
-    Ok(())
 }
 
 impl Key {

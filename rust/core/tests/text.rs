@@ -5,8 +5,10 @@
     reason = "a test fails by panicking, and its numbers are small"
 )]
 
-use retry_core::StatusCode;
-use retry_core::text::{MAX_DEPTH, MAX_INTEGER_DIGITS, Reading, read};
+use retry_core::text::{
+    Demand, MAX_DEPTH, MAX_INTEGER_DIGITS, MOST_DEPTH, MOST_INTEGER_DIGITS, Reading, demand, read,
+};
+use retry_core::{Signals, StatusCode};
 
 fn signals(text: &str) -> Option<(bool, Option<StatusCode>)> {
     match read(text) {
@@ -136,18 +138,19 @@ fn a_key_may_be_spelled_with_escapes() {
     );
 }
 
+fn nested(depth: usize) -> String {
+    let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+    format!(r#"{{"isError": true, "a": {open}{close}}}"#)
+}
+
+fn digits(count: usize) -> String {
+    format!(r#"{{"isError": true, "a": -{}}}"#, "7".repeat(count))
+}
+
 #[test]
 fn depth_and_digits_beyond_the_limits_are_left_to_the_caller() {
-    let nested = |depth: usize| {
-        format!(
-            r#"{{"isError": true, "a": {}{}}}"#,
-            "[".repeat(depth),
-            "]".repeat(depth)
-        )
-    };
     assert_eq!(signals(&nested(MAX_DEPTH - 1)), Some((true, None)));
     assert_eq!(read(&nested(MAX_DEPTH)), Reading::BeyondLimits);
-    let digits = |count: usize| format!(r#"{{"isError": true, "a": {}}}"#, "7".repeat(count));
     assert_eq!(signals(&digits(MAX_INTEGER_DIGITS)), Some((true, None)));
     assert_eq!(read(&digits(MAX_INTEGER_DIGITS + 1)), Reading::BeyondLimits);
 }
@@ -156,4 +159,51 @@ fn depth_and_digits_beyond_the_limits_are_left_to_the_caller() {
 fn a_float_may_have_any_number_of_digits() {
     let text = format!(r#"{{"isError": true, "a": 0.{}}}"#, "7".repeat(9_000));
     assert_eq!(signals(&text), Some((true, None)));
+}
+
+#[test]
+fn a_text_beyond_the_limits_is_read_to_its_end_for_what_it_takes() {
+    let taking = |depth, digits| {
+        let signals = Signals {
+            error: true,
+            status: None,
+        };
+        Some(Demand {
+            depth,
+            digits,
+            signals,
+        })
+    };
+    assert_eq!(demand(&nested(MAX_DEPTH)), taking(MAX_DEPTH + 1, 0));
+    assert_eq!(demand(&nested(MOST_DEPTH - 1)), taking(MOST_DEPTH, 0));
+    let longest = MAX_INTEGER_DIGITS + 1;
+    assert_eq!(demand(&digits(longest)), taking(1, longest));
+    assert_eq!(
+        demand(&digits(MOST_INTEGER_DIGITS)),
+        taking(1, MOST_INTEGER_DIGITS)
+    );
+    let later = nested(MAX_DEPTH).replace("]}", "], \"b\": [12, 1.25, 7e3]}");
+    assert_eq!(demand(&later), taking(MAX_DEPTH + 1, 2));
+}
+
+#[test]
+fn nobody_is_asked_for_more_than_any_reader_should_take() {
+    assert_eq!(demand(&nested(MOST_DEPTH)), None);
+    assert_eq!(demand(&digits(MOST_INTEGER_DIGITS + 1)), None);
+    for unclosed in [nested(MAX_DEPTH), digits(MAX_INTEGER_DIGITS + 1)] {
+        assert_eq!(demand(unclosed.trim_end_matches('}')), None);
+    }
+}
+
+#[test]
+fn a_key_that_is_spelled_longer_than_with_escapes_alone_is_no_signal() {
+    let spelled = |key: &str| {
+        let escapes: Vec<String> = key.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+        format!(r#"{{"{}": 503}}"#, escapes.concat())
+    };
+    assert_eq!(
+        signals(&spelled("status_code")),
+        Some((false, status!(503)))
+    );
+    assert_eq!(signals(&spelled("status_codes")), Some((false, None)));
 }

@@ -5,15 +5,16 @@
 //! read from there wherever the class leaves attribute access as it is. Whether it does is found
 //! out once: a class that is patched has to be patched before its first object is read.
 
+mod found;
 mod mapping;
 mod text;
 
+pub use found::Found;
 pub use mapping::Mapping;
-pub use text::text_bytes;
+pub use text::{text_bytes, with_utf8};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
 
 /// The fields that are read of one kind of object.
@@ -21,7 +22,7 @@ pub struct Fields {
     names: &'static [&'static str],
     /// The class met first, if its instances keep the fields in their dicts. Objects of any other
     /// class are asked the usual way.
-    class: PyOnceLock<Option<Py<PyType>>>,
+    class: Found<Option<Py<PyType>>>,
 }
 
 impl Fields {
@@ -30,14 +31,14 @@ impl Fields {
     pub const fn new(names: &'static [&'static str]) -> Self {
         Self {
             names,
-            class: PyOnceLock::new(),
+            class: Found::new(),
         }
     }
 
     /// Prepares to read the fields of an object.
     pub fn of<'a, 'py>(&self, object: &'a Bound<'py, PyAny>) -> Reader<'a, 'py> {
         let class = object.get_type();
-        let known = self.class.get_or_init(object.py(), || {
+        let known = self.class.get_or_find(|| {
             let keeps = self.are_kept_in_dicts_of(&class).unwrap_or(false);
             keeps.then(|| class.clone().unbind())
         });

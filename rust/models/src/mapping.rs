@@ -5,9 +5,10 @@ use std::ptr::fn_addr_eq;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyCFunction, PyDict, PyString, PyType};
 use pyo3::{ffi, intern};
+
+use crate::Found;
 
 /// What Python's `isinstance(object, dict)` holds for, and the way to read it.
 pub struct Mapping<'a, 'py> {
@@ -91,9 +92,9 @@ impl<'a, 'py> Mapping<'a, 'py> {
 /// Whether the class leaves `get` to dicts, so that another look-up would not give another one.
 fn keeps_its_get(dict: &Bound<'_, PyDict>) -> PyResult<bool> {
     /// The class met first that does: as a rule there is one.
-    static KNOWN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static KNOWN: Found<Py<PyType>> = Found::new();
     let (py, class) = (dict.py(), dict.get_type());
-    if KNOWN.get(py).is_some_and(|known| class.is(known)) {
+    if KNOWN.get().is_some_and(|known| class.is(known)) {
         return Ok(true);
     }
     let dict_class = py.get_type::<PyDict>();
@@ -103,19 +104,19 @@ fn keeps_its_get(dict: &Bound<'_, PyDict>) -> PyResult<bool> {
         }
     }
     // Another thread may have put its class there; either is right.
-    let _ = KNOWN.set(py, class.unbind());
+    KNOWN.get_or_find(|| class.unbind());
     Ok(true)
 }
 
 /// Whether `get` is the `get` of C dicts, bound to `mapping`: calling it would read the mapping's
 /// own storage and do nothing else.
 fn is_dict_get(get: &Bound<'_, PyAny>, mapping: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static DICT_GET: PyOnceLock<ffi::PyCFunction> = PyOnceLock::new();
+    static DICT_GET: Found<ffi::PyCFunction> = Found::new();
     let py = get.py();
     let Some(function) = function_of(get, Some(mapping)) else {
         return Ok(false);
     };
-    let known = DICT_GET.get_or_try_init(py, || {
+    let known = DICT_GET.get_or_try_find(|| {
         let get = PyDict::new(py).getattr(intern!(py, "get"))?;
         function_of(&get, None).ok_or_else(|| PyTypeError::new_err("dict.get is no C function"))
     })?;

@@ -6,6 +6,7 @@
 mod config;
 mod errors;
 mod fresh;
+mod nesting;
 mod payload;
 mod plugin_core;
 mod process;
@@ -35,7 +36,7 @@ mod _core {
     use crate::report::{internal_errors, last_internal_error, report_internal_error};
 
     #[pymodule_export]
-    use crate::results::results_are_copies;
+    use crate::results::{no_retry, results_are_copies};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

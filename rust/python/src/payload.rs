@@ -2,17 +2,18 @@
 //!
 //! A result may come in any dict subclass, some of which keep nothing in their own storage (the
 //! `CopyOnWriteDict` of cpex up to 0.1.2): only a dict whose `get` is that of dicts is read
-//! directly, everything else through its `get`. Nothing here writes to a payload, and `get` adds no key to a `defaultdict`.
+//! directly, everything else through its `get`. Nothing here writes to a payload, and `get` adds no
+//! key to a `defaultdict`.
 
 use std::borrow::Cow;
 
-use pyo3::exceptions::{PyException, PyKeyError, PyTypeError};
+use pyo3::exceptions::{PyException, PyKeyError, PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString, PyTuple, PyTupleMethods};
+use retry_core::text::{Demand, demand};
 use retry_core::{Content, ContentItem, Finding, Outcome, Signals, StatusCode, Structured};
-use retry_models::{Fields, Mapping, Reader, text_bytes};
+use retry_models::{Fields, Found, Mapping, Reader, text_bytes, with_utf8};
 
 use crate::errors::not_text;
 
@@ -134,6 +135,11 @@ fn status_code(value: &Bound<'_, PyAny>) -> Option<StatusCode> {
     })
 }
 
+/// Items that content may give beyond those it held when it was first seen: of a container that
+/// is no list and no tuple, all of them. One that grows while it is read, or makes its items up,
+/// need not end at all.
+const MAX_SURPLUS: usize = 1 << 20;
+
 /// The content of a result, read only when the core asks for it.
 pub(crate) struct ResultContent<'a, 'py> {
     result: &'a Bound<'py, PyAny>,
@@ -168,8 +174,12 @@ impl<'a, 'py> ResultContent<'a, 'py> {
         };
         if let Ok(items) = content.cast_exact::<PyList>() {
             // As Python walks a list: reading an item may make the list longer, or shorter.
+            let most = most_items(items.len());
             let mut position = 0_usize;
             while position < items.len() {
+                if position >= most {
+                    return Err(endless());
+                }
                 if item_fails(&items.get_item(position)?, examine)? {
                     return Ok(true);
                 }
@@ -183,6 +193,18 @@ impl<'a, 'py> ResultContent<'a, 'py> {
             Err(error) if error.is_instance_of::<PyTypeError>(py) => return Ok(false),
             Err(error) => return Err(error),
         };
+        let most = most_items(
+            content
+                .cast_exact::<PyTuple>()
+                .map_or(0, PyTupleMethods::len),
+        );
+        let items = items.enumerate().map(|(position, item)| {
+            if position < most {
+                item
+            } else {
+                Err(endless())
+            }
+        });
         for item in items {
             if item_fails(&item?, examine)? {
                 return Ok(true);
@@ -199,6 +221,16 @@ impl Content for ResultContent<'_, '_> {
             false
         })
     }
+}
+
+fn most_items(held: usize) -> usize {
+    held.saturating_add(MAX_SURPLUS)
+}
+
+fn endless() -> PyErr {
+    PyRuntimeError::new_err(format!(
+        "content: more than {MAX_SURPLUS} items beyond those that it held"
+    ))
 }
 
 fn item_fails(
@@ -247,27 +279,86 @@ fn text_finding(
     examine: &mut dyn FnMut(ContentItem<'_>) -> Finding,
 ) -> PyResult<Finding> {
     if let Ok(string) = text.cast::<PyString>() {
-        if let Ok(utf8) = string.to_str() {
-            let finding = examine(ContentItem::Text(utf8));
-            if finding != Finding::Unread {
-                return Ok(finding);
-            }
-        }
+        return string_finding(string, examine);
     } else if !text.is_instance_of::<PyBytes>() && !text.is_instance_of::<PyByteArray>() {
         return Ok(Finding::Clear);
     }
-    Ok(examine(ContentItem::Read(second_reading(text)?)))
+    match decoded(text)? {
+        Some(string) => string_finding(&string, examine),
+        None => Ok(Finding::Clear),
+    }
 }
 
-/// What Python's own `json.loads` makes of a text that the core leaves alone.
+fn string_finding(
+    text: &Bound<'_, PyString>,
+    examine: &mut dyn FnMut(ContentItem<'_>) -> Finding,
+) -> PyResult<Finding> {
+    // A lone surrogate stands in no signal's key, and outside of strings it is no JSON: any other
+    // character in its place is read alike.
+    let (finding, demand) = with_utf8(text, |utf8| match examine(ContentItem::Text(utf8)) {
+        Finding::Unread => (Finding::Unread, demand(utf8)),
+        finding => (finding, None),
+    })?;
+    if finding != Finding::Unread {
+        return Ok(finding);
+    }
+    let signals = match demand {
+        Some(demand) if json_takes(text.py(), &demand)? => Some(demand.signals),
+        _ => None,
+    };
+    Ok(examine(ContentItem::Read(signals)))
+}
+
+static LOADS: Found<Py<PyAny>> = Found::new();
+static DETECT_ENCODING: Found<Py<PyAny>> = Found::new();
+
+/// Imports what reading may need, so that no import has to run in a hook.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    LOADS.import(py, "json", "loads")?;
+    DETECT_ENCODING.import(py, "json", "detect_encoding")?;
+    Ok(())
+}
+
+/// Whether Python's own `json.loads`, by the limits of this process at this depth of its stack,
+/// reads a text near its limits: it is asked for the smallest text that takes as much. The text
+/// itself would be built up as objects, many times its size. Where it raises, the text is skipped
+/// (ledger: text-raises).
+fn json_takes(py: Python<'_>, demand: &Demand) -> PyResult<bool> {
+    let probe = [
+        "[".repeat(demand.depth),
+        "7".repeat(demand.digits),
+        "]".repeat(demand.depth),
+    ]
+    .concat();
+    unless_raised(LOADS.import(py, "json", "loads")?.call1((probe,)), py).map(|read| read.is_some())
+}
+
+/// A byte string as text, the way `json.loads` makes it one; `None` where that raises.
+fn decoded<'py>(bytes: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyString>>> {
+    let py = bytes.py();
+    let encoding = DETECT_ENCODING
+        .import(py, "json", "detect_encoding")?
+        .call1((bytes,));
+    let text = encoding.and_then(|encoding| {
+        bytes.call_method1(
+            intern!(py, "decode"),
+            (encoding, intern!(py, "surrogatepass")),
+        )
+    });
+    Ok(unless_raised(text, py)?.and_then(|text| text.cast_into().ok()))
+}
+
+/// What a call gave; `None` where it raised an error, which is no reason not to go on.
 ///
-/// It is the judge of what is JSON, so it has the last word on byte strings, lone surrogates and
-/// texts near its limits. Whatever it raises skips the text (ledger: text-raises).
-fn second_reading(text: &Bound<'_, PyAny>) -> PyResult<Option<Signals>> {
-    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = text.py();
-    match LOADS.import(py, "json", "loads")?.call1((text,)) {
-        Ok(parsed) => Mapping::of(&parsed)?.as_ref().map(signals).transpose(),
+/// # Errors
+///
+/// What is no error: an interrupt, an exit.
+fn unless_raised<'py>(
+    outcome: PyResult<Bound<'py, PyAny>>,
+    py: Python<'py>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
         Err(error) if error.is_instance_of::<PyException>(py) => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,6 +1,5 @@
 //! `RetryPluginCore`: the hooks of the plugin.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -9,9 +8,10 @@ use pyo3::types::{PyDict, PyInt, PyString};
 use retry_core::{Engine, Policy, Verdict};
 use retry_models::text_bytes;
 
+use crate::nesting::Nesting;
 use crate::payload::{ResultContent, ToolCall, is_traced, outcome, tool_name};
 use crate::results::PolicyMetadata;
-use crate::{config, process, report, results, settings};
+use crate::{config, payload, process, report, results, settings};
 
 /// See `_core.pyi`.
 #[pyclass(frozen, module = "retry_with_backoff")]
@@ -47,6 +47,9 @@ impl RetryPluginCore {
             .policies()
             .map(|policy| PolicyMetadata::of(py, policy))
             .collect::<PyResult<Vec<_>>>()?;
+        // A hook that is called deep in a stack, or under a low limit of it, cannot import.
+        payload::prepare(py)?;
+        report::prepare(py)?;
         if let Some(sample) = metadata.first() {
             results::prepare(&sample.copied(py)?)?;
         }
@@ -65,7 +68,11 @@ impl RetryPluginCore {
         context: &Bound<'py, PyAny>,
         extensions: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let _level = Level::enter()?;
+        let Some(_nesting) = Nesting::enter() else {
+            return Err(PyRuntimeError::new_err(
+                "the payload calls the hook again and again while it is read",
+            ));
+        };
         let call = ToolCall::read(payload, context)?;
         let (tool, request_id) = (call.tool()?, call.request_id()?);
         let mut items = ResultContent::new(call.result());
@@ -123,7 +130,9 @@ impl RetryPluginCore {
     #[pyo3(signature = (payload, /))]
     fn metadata_of<'py>(&self, payload: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
         let config = self.engine.config();
-        let name = tool_name(payload).ok();
+        // A payload that has called the plugin too often is not asked for its name either.
+        let nesting = Nesting::enter();
+        let name = nesting.and_then(|_nesting| tool_name(payload).ok());
         let policy = match name.as_ref().map(text_bytes) {
             Some(Ok(tool)) => config.policy(&tool),
             _ => config.base(),
@@ -134,35 +143,5 @@ impl RetryPluginCore {
     #[pyo3(signature = (quiet, /))]
     fn set_quiet(&self, quiet: bool) {
         self.is_quiet.store(quiet, Ordering::Relaxed);
-    }
-}
-
-/// How deep a payload may call the hook again while the hook reads it. Each level is answered, so
-/// that without a bound a payload that always does so would double the work at every level.
-const MAX_LEVELS: u32 = 4;
-
-thread_local! {
-    static LEVELS: Cell<u32> = const { Cell::new(0) };
-}
-
-/// One call of the hook under way on this thread.
-struct Level;
-
-impl Level {
-    fn enter() -> PyResult<Self> {
-        let level = LEVELS.get();
-        if level >= MAX_LEVELS {
-            return Err(PyRuntimeError::new_err(
-                "the payload calls the hook again while the hook reads it",
-            ));
-        }
-        LEVELS.set(level.saturating_add(1));
-        Ok(Self)
-    }
-}
-
-impl Drop for Level {
-    fn drop(&mut self) {
-        LEVELS.set(LEVELS.get().saturating_sub(1));
     }
 }

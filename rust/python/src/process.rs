@@ -2,6 +2,10 @@
 //!
 //! The gateway rebuilds its plugin objects every 30 seconds, so nothing that a chain needs may
 //! live in one. This is the one module that reads the clock and entropy.
+//!
+//! INVARIANT: no lock is held, and nothing is borrowed, while Python code may run, which it may at
+//! any allocation of a Python object. Nor does anything in here give the interpreter up while it
+//! holds a lock, so that a process that Python forks never inherits one that is taken.
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
@@ -16,6 +20,8 @@ use rand::rngs::{SmallRng, SysRng};
 use rand::{Rng, SeedableRng};
 use retry_core::state::DEFAULT_MAX_CHAINS;
 use retry_core::{ChainId, ChainIds, ChainKey, SharedStore, StateStore};
+
+use crate::nesting;
 
 static STORE: LazyLock<SharedStore> =
     LazyLock::new(|| SharedStore::new(StateStore::new(DEFAULT_MAX_CHAINS)));
@@ -61,7 +67,7 @@ impl Replaceable {
             &mut *self.source.lock().unwrap_or_else(PoisonError::into_inner),
             source,
         );
-        // Dropped behind the lock: a destructor may run Python code.
+        // INVARIANT: dropped behind the lock: a finalizer may run Python code.
         drop(before);
     }
 
@@ -70,6 +76,7 @@ impl Replaceable {
         if !self.is_replaced.load(Ordering::Acquire) {
             return Ok(None);
         }
+        // INVARIANT: the reference is copied under the lock and called behind it.
         let source = self
             .source
             .lock()
@@ -108,6 +115,7 @@ pub(crate) fn draw(py: Python<'_>) -> PyResult<u64> {
         return bits_of(fraction);
     }
     let fork = FORKS.load(Ordering::Relaxed);
+    // INVARIANT: entropy comes from the system, and an error is not made a Python object in here.
     GENERATOR.with_borrow_mut(|generator| {
         if let Some((seeded_in, generator)) = generator
             && *seeded_in == fork
@@ -152,6 +160,7 @@ pub(crate) fn reseed_after_fork(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyfunction]
 fn after_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    nesting::begin_anew();
 }
 
 #[pyfunction]

@@ -1,7 +1,7 @@
 //! Lines for the operator, through Python's `logging`, and the counting of internal errors.
 //!
-//! Names and messages are escaped before they are logged: a line break in a tool's name cannot
-//! forge a log line. A line that nobody reads is not formatted.
+//! Names and messages are cut and escaped before they are logged: a line break in a tool's name
+//! cannot forge a log line, nor a long one fill a disk. A line that nobody reads is not formatted.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +10,10 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use pyo3::exceptions::{PyException, PyGeneratorExit, PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyString, PyTraceback, PyType};
+use retry_models::{Found, with_utf8};
+
+use crate::nesting::Nesting;
 
 /// The logger of the product.
 const LOGGER_NAME: &str = "retry_with_backoff";
@@ -19,10 +21,12 @@ const LOGGER_NAME: &str = "retry_with_backoff";
 const MODULE_NAME: &str = "retry_with_backoff._core";
 const MODULE_LINE: u8 = 0;
 const FUNCTION_NAME: &str = "retry_with_backoff";
-/// Distinct messages that are remembered as already logged.
+/// Distinct messages that are remembered as already logged, and distinct causes of errors.
 const REMEMBERED_MESSAGES: usize = 1_024;
-/// How much of an error's message is shown.
+/// How much of an error's message is shown, and of a name.
 const SHOWN_CHARS: usize = 300;
+/// How much of an error's type is shown.
+const SHOWN_KIND_CHARS: usize = 100;
 
 /// Levels of Python's `logging`.
 const WARNING: u8 = 30;
@@ -31,7 +35,6 @@ const ERROR: u8 = 40;
 static INTERNAL_ERRORS: AtomicU64 = AtomicU64::new(0);
 /// Hook and type of the latest internal error; empty before the first.
 static LAST_ERROR: Mutex<String> = Mutex::new(String::new());
-static MESSAGES: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 
 /// Tells the operator once what is surprising about a configuration. The gateway builds its plugins
 /// anew every 30 seconds, so a line appears the first time only.
@@ -51,9 +54,9 @@ pub(crate) fn exhausted(
 ) -> PyResult<()> {
     let line = || {
         format!(
-            "tool {:?}, request {:?}: gave up after {failures} failures",
-            String::from_utf8_lossy(tool),
-            String::from_utf8_lossy(request_id),
+            "tool {}, request {}: gave up after {failures} failures",
+            shown_name(tool),
+            shown_name(request_id),
         )
     };
     log(py, WARNING, line, None)
@@ -70,35 +73,56 @@ pub(crate) fn exhausted(
 pub(crate) fn report_internal_error(hook: &str, error: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = error.py();
     // By the type, not by `isinstance`: an object can claim another class than it has.
-    if ends_the_task(&error.get_type())? {
+    if ends_the_task(&error.get_type()) {
         return Err(PyErr::from_value(error.clone()));
     }
     INTERNAL_ERRORS.fetch_add(1, Ordering::Relaxed);
     let kind = error.get_type().name().map_or_else(
         |_| "unknown".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
+        |name| shown(&name, SHOWN_KIND_CHARS),
     );
     let cause = format!("{hook}: {kind}");
+    // INVARIANT: nothing but a copy of a text happens under the lock.
     LAST_ERROR
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone_from(&cause);
-    if !first_time(&cause) {
+    // Showing and logging run Python code, which may come back here with the next error.
+    let Some(_nesting) = Nesting::enter() else {
+        return Ok(());
+    };
+    if !first_of_its_kind(&cause) {
         return Ok(());
     }
-    let line = || {
-        // A hostile exception may raise again when it is shown.
-        let message = error.str().map_or_else(
-            |_| "(no message)".to_owned(),
-            |text| text.to_string_lossy().into_owned(),
-        );
-        let shown: String = message.escape_debug().take(SHOWN_CHARS).collect();
-        format!("internal error in {cause}: {shown}")
-    };
-    match log(py, ERROR, line, Some(error)) {
-        Err(broken) if !broken.is_instance_of::<PyException>(py) => Err(broken),
-        _ => Ok(()),
-    }
+    // A hostile exception may raise again when it is shown.
+    let message = error.str().map_or_else(
+        |_| "(no message)".to_owned(),
+        |text| shown(&text, SHOWN_CHARS),
+    );
+    let line = || format!("internal error in {cause}: {message}");
+    let stand_in = stand_in(error, &kind, &message).ok();
+    log(py, ERROR, line, stand_in)
+}
+
+/// Type, value and traceback, as `logging` takes them.
+type ErrorInfo<'py> = (
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Option<Bound<'py, PyTraceback>>,
+);
+
+/// What a log handler is given in place of an exception that may be hostile: of the same name, with
+/// the message as it is shown. A handler shows an exception with all that its causes and notes say
+/// of themselves, of any length and with line breaks.
+fn stand_in<'py>(error: &Bound<'py, PyAny>, kind: &str, message: &str) -> PyResult<ErrorInfo<'py>> {
+    let py = error.py();
+    let attributes = PyDict::new(py);
+    attributes.set_item("__module__", "builtins")?;
+    let bases = (py.get_type::<PyException>(),);
+    let class = py.get_type::<PyType>().call1((kind, bases, attributes))?;
+    let value = class.call1((message,))?;
+    let traceback = PyErr::from_value(error.clone()).traceback(py);
+    Ok((class, value, traceback))
 }
 
 #[pyfunction]
@@ -115,17 +139,31 @@ pub(crate) fn last_internal_error() -> Option<String> {
     (!latest.is_empty()).then_some(latest)
 }
 
-fn ends_the_task(kind: &Bound<'_, PyType>) -> PyResult<bool> {
-    static CANCELLED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    let py = kind.py();
-    Ok(kind.is_subclass_of::<PyKeyboardInterrupt>()?
-        || kind.is_subclass_of::<PySystemExit>()?
-        || kind.is_subclass_of::<PyGeneratorExit>()?
-        || kind.is_subclass(CANCELLED.import(py, "asyncio", "CancelledError")?)?)
+/// Whether an exception of this type is to be passed on.
+fn ends_the_task(kind: &Bound<'_, PyType>) -> bool {
+    let is_a = |answer: PyResult<bool>| answer.unwrap_or(false);
+    is_a(kind.is_subclass_of::<PyKeyboardInterrupt>())
+        || is_a(kind.is_subclass_of::<PySystemExit>())
+        || is_a(kind.is_subclass_of::<PyGeneratorExit>())
+        || is_a(cancelled(kind.py()).and_then(|cancelled| kind.is_subclass(cancelled)))
 }
 
-/// Whether this process sees the message for the first time.
+fn cancelled(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CANCELLED: Found<Py<PyType>> = Found::new();
+    CANCELLED.import(py, "asyncio", "CancelledError")
+}
+
+/// Makes what reporting needs, so that no import has to run in a hook.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    cancelled(py)?;
+    logger(py)?;
+    Ok(())
+}
+
+/// Whether this process sees the message for the first time, or has forgotten it.
 fn first_time(message: &str) -> bool {
+    static MESSAGES: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    // INVARIANT: texts are compared and copied under the lock, and nothing else.
     let mut messages = MESSAGES.lock().unwrap_or_else(PoisonError::into_inner);
     if messages.len() >= REMEMBERED_MESSAGES {
         messages.clear();
@@ -133,21 +171,56 @@ fn first_time(message: &str) -> bool {
     messages.insert(message.to_owned())
 }
 
+/// Whether an internal error is the first of its cause. There may be classes of exceptions without
+/// end, each made for one error: those beyond the first are only counted.
+fn first_of_its_kind(cause: &str) -> bool {
+    static CAUSES: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    // INVARIANT: as above.
+    let mut causes = CAUSES.lock().unwrap_or_else(PoisonError::into_inner);
+    causes.len() < REMEMBERED_MESSAGES && causes.insert(cause.to_owned())
+}
+
+/// A text of any length on one line.
+fn shown(text: &Bound<'_, PyString>, most: usize) -> String {
+    with_utf8(text, |text| text.escape_debug().take(most).collect())
+        .unwrap_or_else(|_| "(no memory)".to_owned())
+}
+
+/// A name of any length on one line, in quotes, with a mark where it was cut.
+fn shown_name(name: &[u8]) -> String {
+    // A character takes four bytes at most.
+    let head = name.get(..SHOWN_CHARS.saturating_mul(4)).unwrap_or(name);
+    let text = String::from_utf8_lossy(head);
+    let cut: String = text.chars().take(SHOWN_CHARS).collect();
+    let mark = if cut.len() < text.len() || head.len() < name.len() {
+        "..."
+    } else {
+        ""
+    };
+    format!("{cut:?}{mark}")
+}
+
+/// Logs a line; whatever a handler raises costs the line, but for what ends the task.
 fn log(
     py: Python<'_>,
     level: u8,
     line: impl FnOnce() -> String,
-    error: Option<&Bound<'_, PyAny>>,
+    error: Option<ErrorInfo<'_>>,
 ) -> PyResult<()> {
-    static LOGGER: PyOnceLock<Logger> = PyOnceLock::new();
-    let logger = LOGGER.get_or_try_init(py, || Logger::named(py, LOGGER_NAME))?;
+    match try_to_log(py, level, line, error) {
+        Err(broken) if ends_the_task(&broken.get_type(py)) => Err(broken),
+        _ => Ok(()),
+    }
+}
+
+fn try_to_log(
+    py: Python<'_>,
+    level: u8,
+    line: impl FnOnce() -> String,
+    error: Option<ErrorInfo<'_>>,
+) -> PyResult<()> {
+    let logger = logger(py)?;
     if logger.is_enabled_for.call1(py, (level,))?.is_truthy(py)? {
-        let error = error
-            .map(|error| {
-                let trace = error.getattr(intern!(py, "__traceback__"))?;
-                PyResult::Ok((error.get_type(), error, trace))
-            })
-            .transpose()?;
         // `Logger.log` would look for the caller's line, which is always the same one of the shim
         // and costs as much as all the rest.
         let logger = logger.logger.bind(py);
@@ -167,6 +240,11 @@ fn log(
         logger.call_method1(intern!(py, "handle"), (record,))?;
     }
     Ok(())
+}
+
+fn logger(py: Python<'_>) -> PyResult<&Logger> {
+    static LOGGER: Found<Logger> = Found::new();
+    LOGGER.get_or_try_find(|| Logger::named(py, LOGGER_NAME))
 }
 
 /// A logger, and the question whether it logs, which every exhausted chain asks.

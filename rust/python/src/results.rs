@@ -2,11 +2,11 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyType};
 use retry_core::config::key;
 use retry_core::metadata::{self, Field, NativePolicy};
 use retry_core::{Decision, Policy};
+use retry_models::Found;
 
 use crate::fresh::Mould;
 
@@ -86,6 +86,14 @@ pub(crate) fn tool_result<'py>(
     })
 }
 
+/// What `tool_post_invoke` returns after an internal error. Like any other result it is made without
+/// running Python code where it can be: that may be what has just failed, at the end of the stack.
+#[pyfunction]
+#[pyo3(signature = (metadata, /))]
+pub(crate) fn no_retry<'py>(metadata: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+    tool_result(metadata, 0)
+}
+
 /// What `resource_post_fetch` returns.
 pub(crate) fn resource_result<'py>(metadata: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
     let py = metadata.py();
@@ -109,30 +117,30 @@ pub(crate) fn prepare(metadata: &Bound<'_, PyDict>) -> PyResult<()> {
 
 /// Whether results of the tool hook are copies, or validated one by one.
 #[pyfunction]
-pub(crate) fn results_are_copies(py: Python<'_>) -> bool {
-    matches!(TOOL_RESULT.mould.get(py), Some(Some(_)))
+pub(crate) fn results_are_copies() -> bool {
+    matches!(TOOL_RESULT.mould.get(), Some(Some(_)))
 }
 
 /// A result class of cpex.
 struct ResultClass {
     name: &'static str,
-    class: PyOnceLock<Py<PyType>>,
-    mould: PyOnceLock<Option<Mould>>,
+    class: Found<Py<PyType>>,
+    mould: Found<Option<Mould>>,
 }
 
 impl ResultClass {
     const fn new(name: &'static str) -> Self {
         Self {
             name,
-            class: PyOnceLock::new(),
-            mould: PyOnceLock::new(),
+            class: Found::new(),
+            mould: Found::new(),
         }
     }
 
     fn prepare(&self, sample: &Bound<'_, PyDict>) -> PyResult<()> {
         let py = sample.py();
         let class = self.class.import(py, "cpex.framework", self.name)?;
-        self.mould.get_or_init(py, || Mould::of(class, sample));
+        self.mould.get_or_find(|| Mould::of(class, sample));
         Ok(())
     }
 
@@ -142,7 +150,7 @@ impl ResultClass {
         py: Python<'py>,
         give: impl Fn(&Bound<'py, PyDict>) -> PyResult<()>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(Some(mould)) = self.mould.get(py) {
+        if let Some(Some(mould)) = self.mould.get() {
             let casting = mould.cast(py)?;
             give(casting.fields())?;
             return casting.finish();

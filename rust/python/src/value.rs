@@ -1,12 +1,11 @@
 //! From a Python object to a [`Value`] of the core, without deciding anything about it.
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyBytes, PyDict, PyFloat, PyInt, PyMapping, PySequence, PyString, PyTuple, PyType,
 };
 use retry_core::value::{Integer, Value, whole_of};
-use retry_models::text_bytes;
+use retry_models::{Found, text_bytes};
 
 /// How deep containers are read: statuses of overrides of tools of the configuration. Whatever
 /// lies deeper (a container that holds itself, say) is no valid setting anyway.
@@ -14,7 +13,7 @@ const MAX_DEPTH: usize = 5;
 
 /// A type of the standard library, imported once.
 struct StdType {
-    cell: PyOnceLock<Py<PyType>>,
+    cell: Found<Py<PyType>>,
     module: &'static str,
     name: &'static str,
 }
@@ -22,7 +21,7 @@ struct StdType {
 impl StdType {
     const fn new(module: &'static str, name: &'static str) -> Self {
         Self {
-            cell: PyOnceLock::new(),
+            cell: Found::new(),
             module,
             name,
         }
