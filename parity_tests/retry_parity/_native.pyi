@@ -99,6 +99,8 @@ class Switch:
 
     #: Whether the hybrid decides all new chains.
     tripped: bool
+    #: Whether the candidate is not asked, as long as `Lane.candidate_rests` says so.
+    resting: bool
 
 @final
 class Book:

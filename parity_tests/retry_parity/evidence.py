@@ -50,6 +50,7 @@ class Step(StrEnum):
     RECORD = "record"
     POLICY = "policy"
     EVIDENCE = "evidence"
+    UPKEEP = "upkeep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,8 +395,11 @@ def where(error: BaseException) -> str:
 
     A message may repeat what a tool gave; a place in the code does not.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    place = "".join(f" at {Path(each.filename).name}:{each.lineno}" for each in frames[-3:])
+    try:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = "".join(f" at {Path(each.filename).name}:{each.lineno}" for each in frames[-3:])
+    except Exception:  # noqa: BLE001 - an exception's own code may fail as any other
+        place = " at an unknown place"
     return f"{type(error).__name__}{place}"
 
 

@@ -27,6 +27,10 @@ class Implementation(StrEnum):
     RUST = "rust"
 
 
+#: The values under which every call is compared.
+COMPARING: Final = frozenset({Implementation.SHADOW, Implementation.CANARY})
+
+
 class FlagError(ValueError):
     """The flag or its section cannot be used; the message is one line for the operator."""
 

@@ -125,6 +125,7 @@ class FlagFollower:
         self._known = _Known(_described(settings), tell)
         # By process id: a fork copies this dict, but not the threads that it speaks of.
         self._runs: dict[int, _Run] = {}
+        self._is_told = False
 
     def start(self) -> None:
         """Begin to follow, unless this process does already. Never blocks, never raises.
@@ -142,9 +143,15 @@ class FlagFollower:
             return
         try:
             run.thread.start()
-        except RuntimeError:
+        except RuntimeError as error:
             self._runs.pop(pid, None)
-            _log.exception("flag service: no thread to follow it with; it is not followed")
+            if not self._is_told:
+                self._is_told = True
+                _log.error(
+                    "flag service: no thread to follow it with, which is tried again with the "
+                    "next plugin object; it is not followed: %s",
+                    error,
+                )
 
     def stop(self) -> None:
         """Cease to follow: nothing is told any more, and thread and provider end.
@@ -183,7 +190,7 @@ class _Run:
         self._quiet.attach()
         try:
             self._follow_until_stopped(Service(self._name, self._settings, self._woken.set))
-        except Exception as error:  # noqa: BLE001 - a broken installation raises anything
+        except BaseException as error:  # noqa: BLE001 - a broken installation raises anything
             what = missing_extra() or "flag service: it is not followed"
             _log.error("%s: %s", what, short(repr(error), MOST_EXPLAINED))
         finally:
@@ -211,7 +218,7 @@ class _Run:
             self._next_read = began + REREAD_S
             read = service.read()
             trouble = service.trouble
-        except Exception as error:  # noqa: BLE001 - the thread must live, whatever the SDK raises
+        except BaseException as error:  # noqa: BLE001 - the thread must live, whatever the SDK raises
             trouble = short(repr(error), MOST_EXPLAINED)
         if self._stopping:
             return
@@ -261,7 +268,7 @@ class _Known:
     def _tell_safely(self, told: Told) -> None:
         try:
             self._tell(told)
-        except Exception:  # noqa: BLE001 - it is ours to go on, whoever listens
+        except BaseException:  # noqa: BLE001 - it is ours to go on, whoever listens
             _log.exception("flag service: whom it is told to failed")
 
     def _state(self, *, ready: bool) -> ServiceState:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from retry_parity.compare import Difference, Kind, Outcome, compare, same_plain
 from retry_parity.evidence import Comparison, Step
 from retry_parity.ledger import Explanation
-from retry_parity.observation import Call, Hook, Raised, attempt
+from retry_parity.observation import Call, Hook, Raised, Side, attempt
 from retry_parity.policy_predicates import PolicyCase
 from retry_parity.view import View
 
@@ -98,7 +98,7 @@ class Judge:
 
     def _explanation(self, view: View, differences: tuple[Difference, ...]) -> Explanation:
         """Ask the ledger. One that fails explains nothing: the divergence must not be lost."""
-        explanation = attempt(lambda: self._ledger.explain(view, differences))
+        explanation = attempt(lambda: self._ledger.explain(view, differences), Side.CANDIDATE)
         if isinstance(explanation, Raised):
             if explanation.error is not None:
                 self._failed(Step.LEDGER, explanation.error)

@@ -19,7 +19,7 @@ from retry_parity import candidates
 from retry_parity._native import Desk
 from retry_parity.compare import Difference, Kind, Outcome, same_plain
 from retry_parity.evidence import CHAINS, Comparison, Step
-from retry_parity.flag import Implementation
+from retry_parity.flag import COMPARING, Implementation
 from retry_parity.judging import Judge
 from retry_parity.ledger import Ledger, shipped_ledger
 from retry_parity.load_predicates import is_config_error
@@ -43,7 +43,7 @@ from retry_parity.reference import stores
 from retry_parity.refusal import one_line
 from retry_parity.sampling import sample_of
 from retry_parity.settings import MigrationSettings
-from retry_parity.sides import Sides, error_of, raise_again
+from retry_parity.sides import Sides, error_of, longest_delay_ms, raise_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 Deed: TypeAlias = tuple[object, bool, int]
 
 _NANOSECONDS: Final = 1_000_000
+#: The candidate's error of taking too long, as `candidate_failed` is told of it.
+SLOW: Final = "slow"
 
 
 class Verdict(IntEnum):
@@ -99,8 +101,8 @@ class Lane:
                 every result, so it is for replays.
 
         Raises:
-            BaseException: Whatever the hybrid raises, where it is asked for, and whatever the
-                candidate does, where it alone is.
+            BaseException: Whatever the hybrid raises, where it is asked for.
+            Exception: Whatever the candidate raises, where it alone is asked for.
         """
         settings = settings or MigrationSettings()
         #: The candidate's line on a wrong config that the hybrid takes; ``None`` where there is
@@ -161,7 +163,9 @@ class Lane:
         self._set_quiet()
 
     def _set_quiet(self) -> None:
-        if self._sides.candidate is not None:
+        if self._sides.candidate is None:
+            return
+        with self._guarded(Step.LOAD_CANDIDATE):
             # A side that does not decide must not say that it gives up: the other one has said it.
             self._sides.candidate.set_quiet(self.implementation is not Implementation.RUST)
 
@@ -189,6 +193,18 @@ class Lane:
     def no_retry(self) -> ToolPostInvokeResult:
         """Answer where no side has an answer."""
         return ToolPostInvokeResult()
+
+    def longest_delay_ms(self) -> int:
+        """Give the longest delay that the config allows for any tool, milliseconds.
+
+        Raises:
+            ConfigError: The Rust core refuses the config.
+        """
+        return longest_delay_ms(self._sides.config.config)
+
+    def candidate_rests(self) -> bool:
+        """Say whether the candidate is not to be asked for now."""
+        return self._migration.rest.is_on()
 
     # --- calls -----------------------------------------------------------------------------------
 
@@ -243,23 +259,39 @@ class Lane:
                 raise
             self._failed(step, error, call, reference)
             # Nobody knows what the candidate's answer is worth.
-            self._trouble(f"harness-error:{step.value}")
+            with _contained():
+                self._trouble(f"harness-error:{step.value}")
             return Verdict.NOT_COMPARED
 
-    def candidate_failed(self, kind: str, error: BaseException | None) -> None:
-        """Count a failure of a candidate that decided alone.
+    def candidate_failed(
+        self,
+        kind: str,
+        error: BaseException | None,
+        is_slow: bool,  # noqa: FBT001 - the desk calls by position
+        is_trouble: bool,  # noqa: FBT001 - as above
+    ) -> None:
+        """Count a failure of a candidate that was not compared.
 
         Args:
             kind: ``raised``, ``internal`` (it turned an error into an answer), ``nonsense`` (its
                 answer is none) or ``slow``.
             error: What it raised.
+            is_slow: Whether it took too long, whatever else it did.
+            is_trouble: Whether the guard is told.
 
         Raises:
             BaseException: The error itself, where it ends the process or the task.
         """
         name = kind if error is None else f"{kind}:{raised_by(Side.CANDIDATE, error).name}"
-        self._evidence.candidate_error(name, error)
-        self._trouble(name)
+        with self._guarded(Step.RECORD):
+            self._evidence.candidate_error(name, error)
+            if is_slow and kind != SLOW:
+                self._evidence.candidate_error(SLOW)
+        with self._guarded(Step.RECORD):
+            if is_slow:
+                self._migration.rest.note_slow()
+            if is_trouble or is_slow:
+                self._trouble(name)
 
     def not_compared(
         self,
@@ -292,7 +324,8 @@ class Lane:
     async def resource_post_fetch(self, payload: object, context: PluginContext) -> object:
         """Answer as the side that decides does; both are asked where they are compared."""
         call, decider = Call(Hook.RESOURCE_POST_FETCH), self._decider()
-        compares = self.implementation in {Implementation.SHADOW, Implementation.CANARY}
+        rests = self._migration.switch.resting and self.candidate_rests()
+        compares = not rests and self.implementation in COMPARING
         reference: Observation | None = None
         candidate: Observation | None = None
         if (compares or decider is Side.REFERENCE) and self.load_reference() is not None:
@@ -325,7 +358,8 @@ class Lane:
 
     def _decider(self) -> Side:
         """Say who decides what belongs to no chain."""
-        if self.implementation is not Implementation.RUST or self._migration.guard.trip is not None:
+        switch = self._migration.switch
+        if self.implementation is not Implementation.RUST or switch.tripped or switch.resting:
             return Side.REFERENCE
         return Side.REFERENCE if self.load_candidate() is None else Side.CANDIDATE
 
@@ -340,7 +374,12 @@ class Lane:
             raise_again(sides.hybrids_refusal)
         is_missing = flag is not Implementation.LEGACY and self.load_candidate() is None
         if is_missing and flag is Implementation.RUST:
-            raise_again(sides.candidates_refusal)
+            error = error_of(sides.candidates_refusal)
+            if isinstance(error, Exception):
+                raise error
+            # The framework would let it end the process.
+            message = f"the candidate cannot be loaded: {type(error).__name__}"
+            raise RuntimeError(message) from error
         # What a service asks for besides may fail to load: the other side decides then.
         self._load_for(self.implementation)
 
@@ -396,7 +435,7 @@ class Lane:
             self.refusal = line
 
     def _guarded_ledger(self) -> Ledger:
-        loaded = attempt(shipped_ledger)
+        loaded = attempt(shipped_ledger, Side.CANDIDATE)
         if isinstance(loaded, Raised):
             self._failed(Step.LEDGER, error_of(loaded))
             return Ledger(())
@@ -449,7 +488,9 @@ class Lane:
                 return
             plugin = candidate.plugin
             ours = attempt(lambda: hybrid.to_rust_native_policy(tool_name, ceiling))
-            theirs = attempt(lambda: plugin.to_rust_native_policy(tool_name, ceiling))
+            theirs = attempt(
+                lambda: plugin.to_rust_native_policy(tool_name, ceiling), Side.CANDIDATE
+            )
             comparison = self._judgement.policy(tool_name, ceiling, ours, theirs)
             if comparison is not None:
                 self._record(comparison)
@@ -458,8 +499,10 @@ class Lane:
         """Count a comparison, note trouble, and take a sample of what is new."""
         self._record(comparison)
         is_slow = comparison.candidate is not None and self._is_slow(comparison.candidate)
+        if is_slow:
+            self._migration.rest.note_slow()
         if comparison.unexplained or is_slow:
-            self._trouble(comparison.signature or "slow")
+            self._trouble(comparison.signature or SLOW)
         if comparison.outcome is Outcome.MATCH:
             return Verdict.MATCH
         if comparison.outcome is Outcome.IGNORED:
@@ -490,7 +533,7 @@ class Lane:
         if candidate.internal_errors:
             self._evidence.candidate_error("internal")
         if self._is_slow(candidate):
-            self._evidence.candidate_error("slow")
+            self._evidence.candidate_error(SLOW)
 
     def _is_slow(self, candidate: Observation) -> bool:
         return candidate.duration_ns > self._settings.time_limit_ms * _NANOSECONDS
@@ -530,11 +573,21 @@ class Lane:
         reference: Observation | None = None,
     ) -> None:
         """Count a failure of the harness; a failure of counting itself ends here too."""
-        with contextlib.suppress(Exception):
+        with _contained():
             self._evidence.harness_error(step, error)
             if call is not None and step is not Step.RECORD:
                 reason = f"harness-error:{step.value}"
                 self._record(Comparison(Outcome.IGNORED, call, reference, reason=reason))
+
+
+@contextlib.contextmanager
+def _contained() -> Any:
+    """Let nothing out, and count nothing: for what is done about a failure."""
+    try:
+        yield
+    except BaseException as error:
+        if ends(error):
+            raise
 
 
 def _outcome(side: Side, deed: Deed) -> Returned | Raised:

@@ -21,6 +21,7 @@ from retry_parity.evidence import evidence_of, reset
 from retry_parity.figures import Figures, ServiceState
 from retry_parity.flag import Flag, Implementation
 from retry_parity.guard import Guard
+from retry_parity.rest import Rest
 from retry_parity.settings import MigrationSettings
 from retry_parity.traces import recording
 
@@ -55,6 +56,7 @@ class Migration:
         self.name = name
         self.switch = Switch()
         self.guard = Guard(name, self.switch)
+        self.rest = Rest(name, self.switch)
         #: SHA-256 of the plugin config without ``migration:``.
         self.config_hash = ""
         #: Those of all plugin objects of this process; evidence is of one.
@@ -159,6 +161,7 @@ class Migration:
         """Do in a child of a fork what it needs."""
         self._lock = threading.Lock()
         self.guard.begin_anew()
+        self.rest.begin_anew()
 
     def figures(self) -> Figures:
         """Give all figures of this process."""

@@ -153,7 +153,10 @@ def raised(error: BaseException) -> Raised:
             for name, value in vars(error).items()
             if value is None or type(value) is str
         }
-    except Exception:  # noqa: BLE001 - an exception's own code may fail as any other
+    except BaseException as another:
+        # An exception's own code may fail as any other, with an exit for one.
+        if ends(another):
+            raise
         message, attributes = "(its message cannot be read)", {}
     lineage = tuple(each.__name__[:_LONGEST_NAME] for each in type(error).__mro__[:-1])
     return Raised(lineage, message, attributes, error)
@@ -249,17 +252,20 @@ def _passes_through(side: Side, error: BaseException) -> bool:
     A candidate that raises SystemExit, or a cancellation that nobody asked for, has failed: the
     reference has answered already, and the caller gets that answer.
     """
-    return isinstance(error, PASS_THROUGH) if side is Side.REFERENCE else ends(error)
+    if side is Side.CANDIDATE:
+        return ends(error)
+    return issubclass(type(error), PASS_THROUGH)
 
 
 def ends(error: BaseException) -> bool:
     """Whether an exception that the reference did not raise ends the process or the task.
 
-    A person's interrupt does, and a cancellation that somebody asked for.
+    A person's interrupt does, and a cancellation that somebody asked for. By the type, not by
+    `isinstance`: an object can claim another class than it has.
     """
-    if isinstance(error, asyncio.CancelledError):
+    if issubclass(type(error), asyncio.CancelledError):
         return _is_being_cancelled()
-    return isinstance(error, KeyboardInterrupt)
+    return issubclass(type(error), KeyboardInterrupt)
 
 
 def _is_being_cancelled() -> bool:
@@ -270,11 +276,18 @@ def _is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def attempt(make: Callable[[], Given]) -> Given | Raised:
-    """Call something that is not a hook (a constructor, a policy) and keep what it did."""
+def attempt(make: Callable[[], Given], side: Side = Side.REFERENCE) -> Given | Raised:
+    """Call something that is not a hook (a constructor, a policy) and keep what it did.
+
+    Args:
+        make: What is called.
+        side: Whose it is, which says what is passed on. A part of the harness can end no more than
+            the candidate can.
+
+    Raises:
+        BaseException: As `raised_by`.
+    """
     try:
         return make()
-    except PASS_THROUGH:
-        raise
     except BaseException as error:  # noqa: BLE001 - a Rust panic is a BaseException
-        return raised(error)
+        return raised_by(side, error)

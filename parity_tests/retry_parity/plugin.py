@@ -20,7 +20,7 @@ from cpex.framework import (
 from retry_parity import upkeep
 from retry_parity.deciding.certificate import Requirement
 from retry_parity.evidence_files import config_hash
-from retry_parity.flag import Flag, Implementation, read_flag, without_section
+from retry_parity.flag import COMPARING, Flag, Implementation, read_flag, without_section
 from retry_parity.lane import Lane
 from retry_parity.migration import migration_of
 from retry_parity.refusal import ConfigRefusedError, refused
@@ -79,7 +79,7 @@ class MigrationPlugin(Plugin):
         self._migration.configure(settings, self._flag, hashed)
         self._recorder = self._make_recorder(inner, settings)
         self._decide = self._lane.decide
-        if config.name == BYPASSED_NAME and self._flag.implementation in _COMPARING:
+        if config.name == BYPASSED_NAME and self._flag.implementation in COMPARING:
             _log.warning(
                 "plugin name %s: a gateway with the Rust runtime retries by itself for a plugin of "
                 "this name and calls no hook, so nothing is compared; use another name in %s",
@@ -178,6 +178,3 @@ class MigrationPlugin(Plugin):
 
     def _make_lane(self, config: PluginConfig, settings: MigrationSettings) -> Lane:
         return Lane(config, flag=self._flag.implementation, settings=settings)
-
-
-_COMPARING: Final = frozenset({Implementation.SHADOW, Implementation.CANARY})

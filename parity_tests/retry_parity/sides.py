@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from retry_parity._native import Setting
-from retry_parity.observation import Hook, Raised, attempt
+from retry_parity.observation import Hook, Raised, Side, attempt, ends
 from retry_parity.reference import Reference, stored_failures
 from retry_parity.strata import comparable
 
@@ -94,7 +94,8 @@ class Sides:
 
     def load_other(self, config: object) -> candidates.Candidate | Raised:
         """Load a candidate of another config, or give what it raised."""
-        return attempt(lambda: self._load(self.config.model_copy(update={"config": config})))
+        inner = self.config.model_copy(update={"config": config})
+        return attempt(lambda: self._load(inner), Side.CANDIDATE)
 
     def setting(self, tool: str) -> Setting:
         """Give what is known of a tool's effective config; raises as the hybrid does at a call."""
@@ -121,7 +122,10 @@ class Sides:
         named = list(overrides) if isinstance(overrides, Mapping) else []
         try:
             settings = [self.setting(tool) for tool in (*named, _NO_TOOL)]
-        except Exception:  # noqa: BLE001 - the very same is raised, and counted, at a call
+        except BaseException as error:
+            # The very same is raised, and counted, at a call.
+            if ends(error):
+                raise
             return None
         return frozenset((setting.overridden, setting.text_path) for setting in settings)
 
@@ -129,6 +133,22 @@ class Sides:
         from retry_legacy import RetryWithBackoffPlugin
 
         return RetryWithBackoffPlugin(self.config)
+
+
+def longest_delay_ms(config: Any) -> int:
+    """Give the longest delay that a plugin config allows for any tool, milliseconds.
+
+    Args:
+        config: The plugin config without ``migration:``.
+
+    Raises:
+        ConfigError: The Rust core refuses the config.
+    """
+    from retry_with_backoff import RetryConfig
+
+    read = RetryConfig.from_dict(config)
+    tools = (config or {}).get("tool_overrides") or {}
+    return max(int(read.to_dict(tool)["max_backoff_ms"]) for tool in (None, *tools))
 
 
 def raise_again(raised: Raised | None) -> NoReturn:

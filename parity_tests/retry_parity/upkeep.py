@@ -21,6 +21,7 @@ from retry_parity.flag import FlagError
 from retry_parity.flag_service import FlagFollower, missing_extra
 from retry_parity.guard import guard_file
 from retry_parity.migration import migrations
+from retry_parity.observation import ends
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from retry_parity.settings import EvidenceSettings, MigrationSettings
 
 _EVERY_S: Final = 1.0
+#: The longest that the first plugin object waits for what the guard's file says.
+_FIRST_LOOK_S: Final = 1.0
+#: The longest that a flush waits for a round under way, perhaps on a file system that hangs.
+_FLUSH_S: Final = 5.0
 
 _log = logging.getLogger("retry_parity")
 
@@ -59,7 +64,11 @@ class Upkeep:
         self._told_settings: set[str] = set()
         self._mirror: metrics.Mirror | None = None
         self._thread: threading.Thread | None = None
+        self._is_exposed = False
         self._round_lock = threading.Lock()
+        #: By plugin name: whether its guard's file was looked at, or waited for in vain.
+        self._first_look: dict[str, threading.Event] = {}
+        self._told_trouble: set[str] = set()
 
     @property
     def is_of_this_process(self) -> bool:
@@ -67,22 +76,52 @@ class Upkeep:
         return self._pid == os.getpid()
 
     def take_on(self, migration: Migration) -> None:
-        """Look after a migration as well. Never raises and never waits."""
+        """Look after a migration as well, and see first whether its guard is tripped.
+
+        Never raises. What cannot be begun now is tried again with the next plugin object. Waits for
+        the guard's file, but not for long, and only with the first object of the name.
+        """
         with self._lock:
-            if self._thread is None:
-                self._mirror = metrics.expose(figures)
-                atexit.register(self.stop)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(
-                    target=self._run, name="retry-parity-upkeep", daemon=True
-                )
-                self._thread.start()
-            service = migration.settings.flags
-            if service is not None and migration.name not in self._followers:
-                follower = FlagFollower(migration.name, service, migration.follow)
-                self._followers[migration.name] = follower
-                follower.start()
             migration.guard.on_trip = lambda _: self._wake.set()
+            for part in (self._expose, self._begin, self._follow):
+                try:
+                    part(migration)
+                except BaseException as error:
+                    if ends(error):
+                        raise
+                    migration.evidence.harness_error(Step.UPKEEP, error)
+            looked = self._first_look.setdefault(migration.name, threading.Event())
+        if self._thread is None:
+            with contextlib.suppress(Exception):
+                self.synchronise(migration)
+        elif not looked.is_set() and migration.settings.evidence.directory is not None:
+            self._wake.set()
+            looked.wait(_FIRST_LOOK_S)
+            looked.set()
+
+    def _expose(self, _migration: Migration) -> None:
+        if not self._is_exposed:
+            self._mirror = metrics.expose(figures)
+            self._is_exposed = True
+
+    def _begin(self, _migration: Migration) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            return
+        thread = threading.Thread(target=self._run, name="retry-parity-upkeep", daemon=True)
+        thread.start()
+        if self._thread is None:
+            atexit.register(self.stop)
+        self._thread = thread
+
+    def _follow(self, migration: Migration) -> None:
+        service = migration.settings.flags
+        if service is None:
+            return
+        follower = self._followers.get(migration.name)
+        if follower is None:
+            follower = FlagFollower(migration.name, service, migration.follow)
+            self._followers[migration.name] = follower
+        follower.start()
 
     def stop(self) -> None:
         """End the thread, after a last round."""
@@ -92,7 +131,8 @@ class Upkeep:
             followers = list(self._followers.values())
             self._followers.clear()
         for follower in followers:
-            follower.stop()
+            with contextlib.suppress(Exception):
+                follower.stop()
         self._ended.set()
         self._wake.set()
         if self._thread is not None:
@@ -102,25 +142,49 @@ class Upkeep:
         while not self._ended.is_set():
             self._wake.wait(_EVERY_S)
             self._wake.clear()
-            self.round()
+            try:
+                self.round()
+            except BaseException as error:  # noqa: BLE001 - the thread must live
+                self._say_once("the upkeep failed", error)
 
-    def round(self) -> None:
-        """Do all that is due; a part that fails leaves the others alone."""
-        with self._round_lock:
+    def round(self, wait_s: float = -1.0) -> None:
+        """Do all that is due; a part that fails leaves the others alone.
+
+        Args:
+            wait_s: How long another thread's round is waited for, seconds; nothing is done where
+                that is in vain. -1 waits for good.
+        """
+        if not self._round_lock.acquire(timeout=wait_s):
+            return
+        try:
             self._do_round()
+        finally:
+            self._round_lock.release()
 
     def _do_round(self) -> None:
         for migration in migrations().values():
-            for part in (self.synchronise, self._write):
+            for part in (self._look, self._write):
                 try:
                     part(migration)
                 except BaseException as error:  # noqa: BLE001 - whatever it is, the rest is due
-                    migration.evidence.harness_error(Step.EVIDENCE, error)
+                    with contextlib.suppress(BaseException):
+                        migration.evidence.harness_error(Step.EVIDENCE, error)
         try:
             if self._mirror is not None:
                 self._mirror.update(figures())
         except BaseException as error:  # noqa: BLE001 - as above
-            _log.error("metrics cannot be mirrored: %s", where(error))
+            self._say_once("metrics cannot be mirrored", error)
+
+    def _say_once(self, what: str, error: BaseException) -> None:
+        if what not in self._told_trouble:
+            self._told_trouble.add(what)
+            _log.error("%s: %s", what, where(error))
+
+    def _look(self, migration: Migration) -> None:
+        try:
+            self.synchronise(migration)
+        finally:
+            self._first_look.setdefault(migration.name, threading.Event()).set()
 
     @staticmethod
     def synchronise(migration: Migration) -> None:
@@ -171,9 +235,6 @@ def start(migration: Migration) -> None:
     with _upkeep_lock:
         if _upkeep is None or not _upkeep.is_of_this_process:
             _upkeep = Upkeep()
-    # A guard that is tripped holds from the first call on.
-    with contextlib.suppress(Exception):
-        _upkeep.synchronise(migration)
     _upkeep.take_on(migration)
 
 
@@ -184,7 +245,7 @@ def flush() -> None:
     """
     upkeep = _upkeep
     if upkeep is not None and upkeep.is_of_this_process:
-        upkeep.round()
+        upkeep.round(_FLUSH_S)
 
 
 def stop() -> None:

@@ -28,6 +28,24 @@ impl<'py> Answer<'py> {
         Some(Self { fields, delay_ms })
     }
 
+    /// Whether the answer does no more than say when to retry: everything but the delay and the
+    /// metadata is certainly as in a neutral answer, and the metadata are nothing but plain entries.
+    pub(crate) fn only_says_when(&self, neutral: &Bound<'py, PyDict>) -> bool {
+        let py = self.fields.py();
+        let (delay, metadata) = (intern!(py, "retry_delay_ms"), intern!(py, "metadata"));
+        self.fields.len() == neutral.len()
+            && Entries::of(neutral.as_borrowed()).all(|(key, usual)| {
+                match self.fields.get_item(key) {
+                    Ok(Some(_)) if key.is(delay) => true,
+                    Ok(Some(given)) if key.is(metadata) => {
+                        given.is_none() || given.is_exact_instance_of::<PyDict>()
+                    }
+                    Ok(Some(given)) => surely_same(&given, &usual),
+                    _ => false,
+                }
+            })
+    }
+
     /// Whether everything but the delay is certainly the same.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let delay = intern!(self.fields.py(), "retry_delay_ms");

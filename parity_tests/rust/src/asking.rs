@@ -26,16 +26,11 @@ pub(crate) struct Deed<'py> {
     pub(crate) act: Act,
     pub(crate) delay_ms: i64,
     pub(crate) duration_ns: u64,
+    /// Whether it is no answer that a gateway can use; known of the candidate only.
+    pub(crate) is_nonsense: bool,
 }
 
 impl Deed<'_> {
-    /// Whether it is no answer that a gateway can use.
-    pub(crate) fn is_nonsense(&self) -> bool {
-        self.answer
-            .as_ref()
-            .is_none_or(|answer| answer.delay_ms < 0)
-    }
-
     pub(crate) fn told(&self) -> (Act, i64) {
         (self.act, self.delay_ms)
     }
@@ -93,6 +88,17 @@ pub(crate) fn ask<'py>(hook: &Hook, call: &Call<'_, 'py>) -> PyResult<Bound<'py,
             ))
         }
         _ => Err(PyErr::fetch(py)),
+    }
+}
+
+/// Ends a coroutine that came in place of an answer: nobody will await it.
+pub(crate) fn dismiss(answer: &Bound<'_, PyAny>) {
+    static COROUTINE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let py = answer.py();
+    let kind = COROUTINE.import(py, "types", "CoroutineType");
+    if kind.is_ok_and(|kind| answer.get_type().is(kind)) {
+        // Whatever it says at its end is no answer either.
+        let _ = answer.call_method0(intern!(py, "close"));
     }
 }
 

@@ -14,7 +14,9 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use retry_models::Fields;
 
 use crate::agreement::{Answer, odd_delay_of};
-use crate::asking::{Call, Deed, Hook, Inside, ask, guarded, internal_errors, passes_through};
+use crate::asking::{
+    Call, Deed, Hook, Inside, ask, dismiss, guarded, internal_errors, passes_through,
+};
 use crate::book::{Book, Stratum, Verdict};
 use crate::clock::{now_ns, now_s};
 use crate::identity::{BUCKETS, Names};
@@ -25,6 +27,7 @@ use crate::setting::Setting;
 use crate::side::{Act, Mode, Side};
 use crate::signal::{Facts, Signal, signal_of, text_length};
 use crate::switch::{Switch, buckets, known};
+use crate::usable::Usable;
 
 static PAYLOAD: Fields = Fields::new(&["result"]);
 
@@ -48,6 +51,8 @@ pub(crate) struct Desk {
     judge_all: bool,
     memories: Memories,
     sides: [OnceLock<Option<Hook>>; 2],
+    /// What the candidate's answers have to be, once it is loaded.
+    usable: OnceLock<Usable>,
     settings: Py<PyDict>,
     /// Settings asked for, so that their number stays bounded.
     asked: AtomicUsize,
@@ -87,6 +92,7 @@ impl Desk {
             judge_all,
             memories: Memories::new(remembered),
             sides: [OnceLock::new(), OnceLock::new()],
+            usable: OnceLock::new(),
             settings: PyDict::new(py).unbind(),
             asked: AtomicUsize::new(0),
         })
@@ -187,7 +193,7 @@ impl Desk {
         };
         if let Some((side, hook)) = hook.or_else(other) {
             let deed = self.run(side, hook, call)?;
-            if side == Side::Reference || !deed.is_nonsense() {
+            if side == Side::Reference || !deed.is_nonsense {
                 return deed.outcome;
             }
         }
@@ -241,7 +247,18 @@ impl Desk {
                 }
             }
         }
+        if switch.is_resting() && self.candidate_rests(py) {
+            plan.spare_candidate();
+        }
         plan
+    }
+
+    /// Whether the candidate's rest goes on; where nobody can say, it does.
+    fn candidate_rests(&self, py: Python<'_>) -> bool {
+        let lane = self.lane.bind(py);
+        lane.call_method0(intern!(py, "candidate_rests"))
+            .and_then(|rests| rests.is_truthy())
+            .unwrap_or(true)
     }
 
     /// Loads a side if need be; whether there is one.
@@ -274,6 +291,9 @@ impl Desk {
         if side == Side::Reference {
             let stores = lane.call_method0(intern!(py, "hybrid_stores"))?.extract()?;
             self.memories.meet(stores);
+        } else {
+            // Another thread may have been faster; its bounds are the same.
+            let _ = self.usable.set(Usable::by(lane));
         }
         let (function, takes_extensions, internal_errors) = loaded.extract()?;
         Ok(Some(Hook {
@@ -299,12 +319,16 @@ impl Desk {
                 let delay_ms = read
                     .as_ref()
                     .map_or_else(|| odd_delay_of(&answer), |read| read.delay_ms.max(0));
+                if read.is_none() {
+                    dismiss(&answer);
+                }
                 Deed {
                     act: if delay_ms > 0 {
                         Act::Retry
                     } else {
                         Act::NoRetry
                     },
+                    is_nonsense: side == Side::Candidate && !self.is_usable(py, read.as_ref()),
                     outcome: Ok(answer),
                     answer: read,
                     delay_ms,
@@ -320,10 +344,19 @@ impl Desk {
                 act: Act::Raised,
                 delay_ms: 0,
                 duration_ns,
+                is_nonsense: true,
             },
         };
         self.book.get().acted(side, deed.act, duration_ns);
         Ok(deed)
+    }
+
+    fn is_usable(&self, py: Python<'_>, answer: Option<&Answer<'_>>) -> bool {
+        answer.is_some_and(|answer| {
+            self.usable
+                .get()
+                .is_none_or(|usable| usable.holds(answer, py))
+        })
     }
 
     /// Lets the lane see a payload before each side does, where it wants to.
@@ -356,19 +389,22 @@ impl Desk {
                     Verdict::Match
                 } else if !self.judge_all && is_too_large(call) {
                     reason = Reason::TooLarge;
+                    // Nothing is compared, but that it failed or took long shows without. Where the
+                    // hybrid has failed too, it is no reason to trust the candidate less.
+                    self.look_at_lone(call, theirs, internal_errors, ours.outcome.is_ok())?;
                     Verdict::None
                 } else {
                     self.judge(call, ours, theirs, internal_errors)?
                 };
                 self.count_stratum(call, plan, ours, verdict)?;
             }
-            (_, Some(theirs)) => self.look_at_lone(call, theirs, internal_errors)?,
+            (_, Some(theirs)) => self.look_at_lone(call, theirs, internal_errors, true)?,
             _ => {}
         }
         self.note_reason(call, reason, ours.as_ref())?;
         // Where both were asked, only what is known to be right may stand in for the hybrid's.
-        let trouble = !matches!(verdict, Verdict::Match | Verdict::Accepted)
-            || theirs.as_ref().is_some_and(Deed::is_nonsense);
+        let is_right = matches!(verdict, Verdict::Match | Verdict::Accepted);
+        let trouble = !is_right || theirs.as_ref().is_some_and(|theirs| theirs.is_nonsense);
         let mut owner = plan.decider;
         let answers = ours.as_ref().is_some_and(|ours| ours.outcome.is_ok());
         if owner == Side::Candidate && trouble && answers {
@@ -380,7 +416,7 @@ impl Desk {
             Side::Candidate => (&theirs, &ours),
         };
         let act = decided.as_ref().map_or(Act::NoRetry, |deed| deed.act);
-        let unusable = decided.as_ref().is_none_or(Deed::is_nonsense);
+        let unusable = decided.as_ref().is_none_or(|deed| deed.is_nonsense);
         let act = if owner == Side::Candidate && unusable {
             Act::NoRetry
         } else {
@@ -388,13 +424,19 @@ impl Desk {
         };
         self.book.get().decided(owner, act);
         let failures = self.failures_after(call, plan, owner, act, counted);
+        // Whether a candidate that failed has counted the call is not known: the rest of the chain
+        // would only show the same failure again.
+        let failed = theirs
+            .as_ref()
+            .is_some_and(|theirs| theirs.is_nonsense || internal_errors > 0);
+        let seen = (other.is_some() && (is_right || !failed), other.is_some());
         if let Some(failures) = failures {
             let told = [&ours, &theirs].map(|deed| deed.as_ref().map(Deed::told));
-            note_chain(call, plan, owner, other.is_some(), failures, told)?;
+            note_chain(call, plan, owner, seen, failures, told)?;
         }
         match (owner, ours, theirs) {
             (Side::Reference, Some(ours), _) => ours.outcome,
-            (Side::Candidate, _, Some(theirs)) if !theirs.is_nonsense() => theirs.outcome,
+            (Side::Candidate, _, Some(theirs)) if !theirs.is_nonsense => theirs.outcome,
             _ => self.lane.bind(py).call_method0(intern!(py, "no_retry")),
         }
     }
@@ -502,19 +544,21 @@ impl Desk {
             .map(|verdict| verdict.map_or(Verdict::None, Verdict::of))
     }
 
-    /// Tells of what is wrong with a candidate that decided alone.
+    /// Tells of what is wrong with a candidate that is not compared.
     fn look_at_lone(
         &self,
         call: &Call<'_, '_>,
         theirs: &Deed<'_>,
         internal_errors: u64,
+        is_trouble: bool,
     ) -> PyResult<()> {
         let py = call.payload.py();
+        let is_slow = theirs.duration_ns > self.time_limit_ns;
         let kind = match &theirs.outcome {
             Err(_) => "raised",
             Ok(_) if internal_errors > 0 => "internal",
-            Ok(_) if theirs.is_nonsense() => "nonsense",
-            Ok(_) if theirs.duration_ns > self.time_limit_ns => "slow",
+            Ok(_) if theirs.is_nonsense => "nonsense",
+            Ok(_) if is_slow => "slow",
             Ok(_) => return Ok(()),
         };
         let error = theirs
@@ -522,10 +566,10 @@ impl Desk {
             .as_ref()
             .err()
             .map(|error| error.clone_ref(py).into_value(py));
-        let noted = self
-            .lane
-            .bind(py)
-            .call_method1(intern!(py, "candidate_failed"), (kind, error));
+        let noted = self.lane.bind(py).call_method1(
+            intern!(py, "candidate_failed"),
+            (kind, error, is_slow, is_trouble),
+        );
         guarded(py, noted).map(|_| ())
     }
 
@@ -630,7 +674,7 @@ fn note_chain(
     call: &Call<'_, '_>,
     plan: &Plan<'_>,
     owner: Side,
-    both: bool,
+    (both, other_has_seen): (bool, bool),
     failures: u32,
     [reference, candidate]: [Option<(Act, i64)>; 2],
 ) -> PyResult<()> {
@@ -654,6 +698,7 @@ fn note_chain(
         &Change {
             owner,
             both,
+            other_has_seen,
             failures,
             now_s,
             step: Step {

@@ -21,6 +21,7 @@ mod setting;
 mod side;
 mod signal;
 mod switch;
+mod usable;
 
 /// The extension module. Its surface is typed and documented in `_native.pyi`.
 #[pyo3::pymodule(gil_used = true)]

@@ -135,8 +135,10 @@ pub(crate) struct Known {
 pub(crate) struct Change {
     /// Who decides from here on.
     pub(crate) owner: Side,
-    /// Whether both sides took part in the call.
+    /// Whether both sides took part in the call, and each is known to have counted it.
     pub(crate) both: bool,
+    /// Whether the other side was asked at all.
+    pub(crate) other_has_seen: bool,
     /// The owner's count after the call; 0 where the chain is over.
     pub(crate) failures: u32,
     pub(crate) now_s: f64,
@@ -151,7 +153,7 @@ pub(crate) fn note(identity: Identity, change: &Change) {
     let mut chain = before.unwrap_or_else(|| Chain::new(change.owner));
     chain.owner = change.owner;
     chain.is_whole &= change.both;
-    chain.other_has_seen |= change.both;
+    chain.other_has_seen |= change.other_has_seen;
     chain.failures = change.failures;
     chain.at_s = change.now_s;
     // What is over is forgotten, unless a side has seen a part of it and not its end.

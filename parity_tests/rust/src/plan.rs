@@ -26,6 +26,8 @@ pub(crate) enum Reason {
     TooLarge,
     NotLoaded,
     HybridNotLoaded,
+    /// The candidate was too slow too often.
+    Resting,
 }
 
 impl Reason {
@@ -37,6 +39,7 @@ impl Reason {
             Self::TooLarge => Some("too-large"),
             Self::NotLoaded => Some("candidate-not-loaded"),
             Self::HybridNotLoaded => Some("hybrid-not-loaded"),
+            Self::Resting => Some("candidate-rests"),
         }
     }
 }
@@ -60,6 +63,19 @@ impl<'py> Plan<'py> {
                 Mode::Rust => Reason::SampledOut,
             };
         }
+    }
+
+    /// Leaves the candidate alone, unless nobody else knows how far the chain is.
+    pub(crate) fn spare_candidate(&mut self) {
+        let is_its_own = self
+            .chain
+            .is_some_and(|chain| chain.owner == Side::Candidate && !chain.is_whole);
+        if is_its_own || (self.decider == Side::Reference && !self.compares) {
+            return;
+        }
+        self.decider = Side::Reference;
+        self.compares = false;
+        self.reason = Reason::Resting;
     }
 
     /// The names that were read, or are read now.

@@ -19,6 +19,7 @@ pub(crate) struct Switch {
     /// The canary's share that the service sets, in buckets; `SILENT` likewise.
     canary_share: AtomicU64,
     tripped: AtomicBool,
+    resting: AtomicBool,
 }
 
 #[pymethods]
@@ -29,6 +30,7 @@ impl Switch {
             mode: AtomicU64::new(SILENT),
             canary_share: AtomicU64::new(SILENT),
             tripped: AtomicBool::new(false),
+            resting: AtomicBool::new(false),
         }
     }
 
@@ -54,6 +56,16 @@ impl Switch {
     fn set_tripped(&self, tripped: bool) {
         self.tripped.store(tripped, Ordering::Relaxed);
     }
+
+    #[getter]
+    fn resting(&self) -> bool {
+        self.is_resting()
+    }
+
+    #[setter]
+    fn set_resting(&self, resting: bool) {
+        self.resting.store(resting, Ordering::Relaxed);
+    }
 }
 
 impl Switch {
@@ -76,6 +88,11 @@ impl Switch {
     /// Whether new chains are the hybrid's, whatever the mode.
     pub(crate) fn is_tripped(&self) -> bool {
         self.tripped.load(Ordering::Relaxed)
+    }
+
+    /// Whether the candidate is not to be asked, unless its rest is over.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Relaxed)
     }
 }
 
