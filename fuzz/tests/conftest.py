@@ -1,0 +1,8 @@
+"""Tests read the stored inputs as the runner does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
