@@ -94,6 +94,7 @@ class Told:
             f"{len(self.kills)} workers killed with {self.in_flight} calls in flight",
             f"{self.flips} flips of the flag, {self.losses} losses of the flag service",
             f"{len(self.wrong)} calls with an attempt too many or too few, or without an answer",
+            f"tried {self.answered:,} calls, lost {len(self.wrong):,}",
             *self.wrong[:_MOST_SHOWN],
         ]
 
