@@ -70,6 +70,8 @@ test-rust: ## Test the core.
 	@if cargo nextest --version >/dev/null 2>&1; \
 	  then cargo nextest run --locked -p retry-core && cargo test --locked --quiet --doc -p retry-core; \
 	  else cargo test --locked --quiet -p retry-core; fi
+	@cargo test --locked --quiet --manifest-path fuzz/Cargo.toml --no-default-features \
+	  --target-dir target/fuzz
 
 # Every order in which threads may take the store's lock; a build of its own.
 model: ## Try every interleaving of threads in the core's store.
@@ -146,6 +148,7 @@ audit: setup $(CARGO_DENY) ## Check dependencies, and ask for known vulnerabilit
 # `make fuzz SECONDS=600`; ARGS=--help shows all there is.
 SECONDS_OF_FUZZING := $(or $(SECONDS),120)
 fuzz: setup ## Fuzz the core and the shim for a bounded time.
+	@$(UV) sync --frozen --quiet --inexact --group fuzz --python $(BIN)/python
 	@$(BIN)/python fuzz/run --seconds $(SECONDS_OF_FUZZING) $(ARGS)
 
 # More than half an hour, and nothing else beside it: some rows measure. ONLY=REGEX takes those rows.
@@ -167,7 +170,10 @@ check: setup ## Format, lints, types, and what must stay true.
 
 lint:
 	@cargo fmt --check
+	@cargo fmt --check --manifest-path fuzz/Cargo.toml
 	@cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+	@cargo clippy --locked --quiet --manifest-path fuzz/Cargo.toml --no-default-features \
+	  --target-dir target/fuzz --all-targets -- -D warnings
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/python .ci/supply_chain
@@ -176,7 +182,8 @@ lint:
 	@.ci/check_generated $(BIN)/python
 
 types:
-	@for room in python_shim python_legacy parity_tests benches/hook; do $(BIN)/mypy $$room; done
+	@for room in python_shim python_legacy parity_tests benches/hook benches/soak benches/reliability \
+	  "fuzz/run fuzz/tests"; do $(BIN)/mypy $$room; done
 	@cd python_shim && ../$(BIN)/python -m mypy.stubtest retry_with_backoff._core \
 	  --mypy-config-file ../pyproject.toml
 	@cd python_legacy && ../$(BIN)/python -m mypy.stubtest retry_legacy._native \
@@ -197,6 +204,7 @@ generated: setup ## Write the files that are generated.
 
 format: setup ## Format everything.
 	@cargo fmt
+	@cargo fmt --manifest-path fuzz/Cargo.toml
 	@$(BIN)/ruff check --quiet --fix
 	@$(BIN)/ruff format --quiet
 

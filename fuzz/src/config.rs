@@ -238,7 +238,7 @@ fn value(source: &mut Unstructured<'_>, depth: u32) -> Result<Value> {
         6 => Value::Null,
         7 => Value::Bytes(text(source)?),
         8 => Value::ForeignBool(bool::arbitrary(source)?),
-        9 => Value::Other(type_name(source)?),
+        9 => Value::Other(String::arbitrary(source)?),
         10 => Value::List {
             items: entries(source, |source| value(source, depth - 1))?,
             indexable: !source.ratio(1, 8)?,
@@ -254,21 +254,11 @@ fn integer(source: &mut Unstructured<'_>) -> Result<Integer> {
     Ok(if source.ratio(1, 4)? {
         Integer::Huge {
             negative: bool::arbitrary(source)?,
-            // As the bindings show it: hexadecimal.
-            shown: format!("{:#x}", u128::arbitrary(source)?),
+            shown: String::arbitrary(source)?,
         }
     } else {
         Integer::Small(i128::arbitrary(source)?)
     })
-}
-
-/// As a class statement can spell it.
-fn type_name(source: &mut Unstructured<'_>) -> Result<String> {
-    let letters = Vec::<u8>::arbitrary(source)?;
-    Ok(letters
-        .into_iter()
-        .map(|letter| char::from(b'a' + letter % 26))
-        .collect())
 }
 
 fn text(source: &mut Unstructured<'_>) -> Result<Vec<u8>> {

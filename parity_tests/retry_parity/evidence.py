@@ -21,7 +21,7 @@ from retry_parity import _native
 from retry_parity._native import Book, Latency
 from retry_parity.chains import Chains
 from retry_parity.compare import Difference, Outcome, signature
-from retry_parity.observation import Call, Hook, Observation, Side
+from retry_parity.observation import Call, Hook, Observation, Side, class_name
 from retry_parity.strata import ACTS, stratum_of
 
 if TYPE_CHECKING:
@@ -211,13 +211,12 @@ class Evidence:
                 self.name,
                 comparison.signature,
                 comparison.call.hook.value,
-                comparison.call.tool,
+                _shown_tool(comparison.call.tool),
                 hashed(comparison.call.request_id),
             )
 
     def _count_impact(self, comparison: Comparison) -> None:
-        tool = comparison.call.tool
-        name = tool[:_LONGEST_NAME] if isinstance(tool, str) else _NAMELESS
+        name = _shown_tool(comparison.call.tool)
         if name not in self._impact and len(self._impact) >= _MOST_NAMES:
             name = _OTHER
         kinds = self._impact.setdefault(name, Counter())
@@ -390,6 +389,10 @@ def reset(plugin_name: str) -> None:
     _native.forget_chains()
 
 
+def _shown_tool(tool: object) -> str:
+    return tool[:_LONGEST_NAME] if isinstance(tool, str) else _NAMELESS
+
+
 def where(error: BaseException) -> str:
     """Say what an exception is and where it came from, and nothing that it says itself.
 
@@ -400,7 +403,7 @@ def where(error: BaseException) -> str:
         place = "".join(f" at {Path(each.filename).name}:{each.lineno}" for each in frames[-3:])
     except Exception:  # noqa: BLE001 - an exception's own code may fail as any other
         place = " at an unknown place"
-    return f"{type(error).__name__}{place}"
+    return f"{class_name(type(error))}{place}"
 
 
 def _holders() -> dict[Side, Any]:

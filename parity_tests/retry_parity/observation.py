@@ -158,8 +158,14 @@ def raised(error: BaseException) -> Raised:
         if ends(another):
             raise
         message, attributes = "(its message cannot be read)", {}
-    lineage = tuple(each.__name__[:_LONGEST_NAME] for each in type(error).__mro__[:-1])
+    lineage = tuple(map(class_name, type(error).__mro__[:-1]))
     return Raised(lineage, message, attributes, error)
+
+
+def class_name(cls: type) -> str:
+    """Give a class's name on one line: a payload's code may call its classes what it likes."""
+    name = cls.__name__[:_LONGEST_NAME]
+    return name if name.isidentifier() else repr(name)[1:-1][:_LONGEST_NAME]
 
 
 @dataclass(frozen=True, slots=True)

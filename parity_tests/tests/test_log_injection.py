@@ -23,6 +23,7 @@ from retry_parity.cli import main
 from retry_parity.evidence import evidence_of
 from retry_parity.evidence_files import EvidenceFiles
 from retry_parity.migration import migration_of
+from retry_parity.observation import raised
 from retry_parity.settings import EvidenceSettings
 from retry_with_backoff import RetryWithBackoffPlugin
 
@@ -108,7 +109,7 @@ def test_the_core_says_on_one_line_that_it_gives_up(
     assert len(line) <= LONGEST_LINE
 
 
-@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("name", [*NAMES.values(), LONG], ids=[*NAMES, "long"])
 def test_the_harness_tells_of_a_divergence_on_one_line(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -119,6 +120,51 @@ def test_the_harness_tells_of_a_divergence_on_one_line(
     (line,) = (line for line in lines if "decides differently" in line)
     assert steering(line) == set()
     assert not line.startswith("ERROR")
+    assert len(line) <= LONGEST_LINE
+
+
+@pytest.mark.parametrize("name", [*NAMES.values(), LONG], ids=[*NAMES, "long"])
+def test_the_hybrid_says_on_one_line_that_it_gives_up(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the core's line, which takes its place after the migration."""
+    plugin = MigrationPlugin(
+        PluginConfig(name=NAME, kind="x", config={"max_retries": 0, "jitter": False})
+    )
+    with contextlib.suppress(UnicodeEncodeError):  # ledger: name-encoding
+        finish(plugin.tool_post_invoke(*call_of(name, name)))
+    lines = formatted([each for each in caplog.records if each.name == "retry_legacy"])
+    assert len(lines) == int("\ud800" not in name)
+    assert all(steering(line) == set() and len(line) <= LONGEST_LINE for line in lines)
+
+
+def test_the_name_of_a_class_forges_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A payload's own code may raise what it likes, and call it what it likes."""
+    error = type("X\nERROR root: forged\u202e\x1b[31m", (Exception,), {})("x")
+    evidence_of(NAME).candidate_error(f"raised:{raised(error).name}", error)
+    assert [steering(line) for line in formatted(caplog.records)] == [set()]
+
+
+@pytest.mark.parametrize("name", [*NAMES.values(), LONG], ids=[*NAMES, "long"])
+def test_the_table_of_a_run_is_steered_by_no_name(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`retry-parity run` names the calls that lost their retry."""
+    line = {"tool": name, "request_id": f"{name}1", "seq": 1, "t_ms": 0, "result": FAILURE}
+    (tmp_path / "corpus.jsonl").write_text(json.dumps(line) + "\n")
+    plugin = {
+        "name": "r",
+        "kind": "retry_parity.MigrationPlugin",
+        "hooks": ["tool_post_invoke"],
+        "mode": "sequential",
+        "config": {"jitter": False},
+    }
+    (tmp_path / "plugins.yaml").write_text(json.dumps({"plugins": [plugin], "plugin_dirs": []}))
+    status = main(["run", str(tmp_path / "corpus.jsonl"), "--candidate", "never-retries"])
+    assert status == (2 if "\ud800" in name else 1)  # a lone surrogate is refused
+    said = capfd.readouterr()
+    assert steering(said.out + said.err, lines=True) == set()
+    assert max(map(len, (said.out + said.err).splitlines())) <= LONGEST_LINE
 
 
 @pytest.mark.parametrize("name", [*NAMES.values(), LONG, MARKUP], ids=[*NAMES, "long", "markup"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import product_tests
 import pytest
@@ -21,15 +21,18 @@ FLAGS = {
 TESTS = len(WINDOWS) * len(FLAGS)
 
 
-def _herds(flag: dict[str, Any], callers: int) -> tuple[list[str], int]:
-    """Have callers fail at once; give what is wrong with their retries, and how many there were."""
+@pytest.mark.parametrize("name", FLAGS)
+def test_ten_thousand_callers_do_not_come_back_together(
+    name: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Where the core decides, retries spread over the window at every attempt, in all workers."""
     settings = {
         "max_retries": len(WINDOWS),
         "backoff_base_ms": WINDOWS[0],
         "max_backoff_ms": WINDOWS[-1],
-        "migration": flag,
+        "migration": FLAGS[name],
     }
-    asked = {"settings": settings, "tools": ["search"], "callers": callers, "workers": WORKERS}
+    asked = {"settings": settings, "tools": ["search"], "callers": CALLERS, "workers": WORKERS}
     told = product_tests.told("herd", asked)
     found = [
         f"attempt {attempt}: {line}"
@@ -38,22 +41,8 @@ def _herds(flag: dict[str, Any], callers: int) -> tuple[list[str], int]:
             [tools[0][attempt] for tools in told], window, spread.FALSE_ALARM / TESTS
         )
     ]
-    return found, sum(len(delays) for tools in told for delays in tools[0])
-
-
-@pytest.mark.parametrize("name", FLAGS)
-def test_ten_thousand_callers_do_not_come_back_together(
-    name: str, record_property: Callable[[str, object], None]
-) -> None:
-    """Where the core decides, retries spread over the window at every attempt, in all workers."""
-    found, drawn = _herds(FLAGS[name], CALLERS)
+    drawn = sum(len(delays) for tools in told for delays in tools[0])
     record_property("tried", drawn)
     record_property("lost", len(found))
     assert found == []
     assert drawn == CALLERS * len(WINDOWS)
-
-
-def test_where_the_hybrid_decides_its_workers_are_a_herd() -> None:
-    """Ledger fork-jitter, seen from here: in shadow mode the workers still draw alike."""
-    found, _ = _herds({"implementation": "shadow"}, 400)
-    assert any("draw alike" in line or "outside" in line for line in found)

@@ -6,7 +6,6 @@ input, and writes what became of the forks as JSON: see `main`.
 
 from __future__ import annotations
 
-import asyncio
 import faulthandler
 import json
 import logging
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cpex.framework import PluginConfig
 from crowd import SCALE
 from hook_calls import context, payload
-from waiting import named
+from waiting import delay_of, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,10 +59,7 @@ class Forks:
 
     @staticmethod
     def _ask(plugin: Any, request_id: str, tool: str) -> int:
-        delay: int = asyncio.run(
-            plugin.tool_post_invoke(payload(tool, _FAILURE), context(request_id))
-        ).retry_delay_ms
-        return delay
+        return delay_of(plugin.tool_post_invoke(payload(tool, _FAILURE), context(request_id)))
 
 
 def forked(work: Callable[[], object]) -> Any:

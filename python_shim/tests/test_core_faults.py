@@ -316,9 +316,10 @@ def test_faults_leave_nothing_behind(record_property: Record) -> None:
             gateway.close()
         gc.collect()
         seen.append((threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))))
-    assert seen[1:] == seen[:1] * 2
+    left = sum(each != seen[0] for each in seen)
     record_property("tried", tried)
-    record_property("lost", 0)
+    record_property("lost", left)
+    assert left == 0, seen
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
@@ -335,11 +336,15 @@ def test_a_core_that_runs_out_of_memory_says_no_retry(record_property: Record) -
     assert done.returncode == 0, done.stderr.decode()
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(told) == len(ROOMS_MIB) * len(huge_texts())
-    for each in told:
-        assert each["after"] == [200, 400, 0], each
-        assert (each["delay"], each["errors"]) in {(0, 1), (200, 0)}, each
+    lost = [
+        each
+        for each in told
+        if each["after"] != [200, 400, 0]
+        or (each["delay"], each["errors"]) not in {(0, 1), (200, 0)}
+    ]
     exhausted = sum(each["errors"] for each in told)
     assert exhausted >= 2
     assert [each["delay"] for each in told if each["room_mib"] == max(ROOMS_MIB)] == [200] * 3
     record_property("tried", exhausted)
-    record_property("lost", 0)
+    record_property("lost", len(lost))
+    assert lost == []

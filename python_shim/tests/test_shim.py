@@ -120,8 +120,20 @@ def test_each_kind_of_error_is_counted_every_time_and_logged_once(
     assert _core.internal_errors() - before == 5
     assert len(records) == 1
     assert records[0].levelno == logging.ERROR
-    assert "number 0\\nforged line" in records[0].getMessage()
+    assert records[0].getMessage().endswith("OnlyHere: (message not shown)")
     assert "\n" not in records[0].getMessage()
+
+
+def test_an_error_that_no_strangers_code_has_raised_says_what_was_wrong(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What a payload's code says may repeat a secret; what the core says may not."""
+    try:
+        _core.set_max_chains(0)
+    except ValueError as error:
+        _core.report_internal_error("this test", error)
+    assert "internal error in this test: ValueError: " in caplog.text
+    assert "0 given" in caplog.text
 
 
 def test_an_exception_that_cannot_be_shown_is_reported_all_the_same(call: Call) -> None:

@@ -37,6 +37,21 @@ def named(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def delay_of(hook: Any) -> int:
+    """Run a hook without an event loop, in which far more happens than in the plugin.
+
+    Raises:
+        RuntimeError: It waits for something; it is expected to answer at once.
+    """
+    try:
+        hook.send(None)
+    except StopIteration as end:
+        delay: int = end.value.retry_delay_ms
+        return delay
+    message = "the hook waited; it is expected to answer at once"
+    raise RuntimeError(message)
+
+
 class Scene:
     """A plugin, and foreign code that waits for another thread that calls it."""
 
@@ -58,14 +73,7 @@ class Scene:
         hook = self.plugin.tool_post_invoke(
             payload("search", _FAILURE if result is None else result), context(request_id)
         )
-        # Without an event loop, in which far more happens than in the plugin.
-        try:
-            hook.send(None)
-        except StopIteration as end:
-            delay: int = end.value.retry_delay_ms
-            return delay
-        message = "the hook waited; it is expected to answer at once"
-        raise RuntimeError(message)
+        return delay_of(hook)
 
     def wait(self, *_: object) -> None:
         """Have another thread call the plugin, in this chain too, and wait for its end."""

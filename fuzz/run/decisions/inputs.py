@@ -36,8 +36,6 @@ _READABLE: Final = tuple(kind for kind in MAPPINGS if kind != "unreadable")
 _TOOLS: Final = ("search", "pay")
 #: Statuses that texts hold, among them those that booleans are.
 _STATUSES: Final = sequence([503, 1, 0, -5, 2**31 - 1])
-#: Below it every integer is a double.
-_EXACT: Final = 2**53
 _SETS: Final = frozenset({"set", "frozenset"})
 
 
@@ -175,14 +173,14 @@ _SCALARS: Final[tuple[Callable[[Bytes], Recipe], ...]] = (
     _integer,
     _float,
     lambda source: _text(source).encode("utf-8", "surrogateescape"),
-    lambda source: ("index", _integer(source) % _EXACT),
+    lambda source: ("index", _integer(source)),
     lambda source: ("int-subclass", _integer(source)),
     lambda source: ("status", source.pick((503, 404))),
     # No member of value True: Pydantic hands the boolean on as a number, and the metadata show it.
     lambda source: ("member", source.pick(("x", 1, 2.0, None))),
     lambda source: ("text-member", source.pick(("text", "yes", "3", "search"))),
-    lambda source: ("decimal", str(_integer(source) % _EXACT / 2)),
-    lambda source: ("fraction", _integer(source) % _EXACT, 1 + source.below(4)),
+    lambda source: ("decimal", str(_integer(source) / 2)),
+    lambda source: ("fraction", _integer(source), 1 + source.below(4)),
     lambda source: ("bytearray", source.take(source.below(_LONGEST_TEXT))),
     lambda _: ("thing",),
 )  # fmt: skip

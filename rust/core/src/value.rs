@@ -25,7 +25,7 @@ pub enum Value {
     Real {
         /// The nearest double.
         approx: f64,
-        /// The exact value where it is whole and fits.
+        /// The exact value where it is whole; the outermost of its sign where it is too large.
         whole: Option<i128>,
     },
     /// Text, as UTF-8; lone surrogates are kept in their three-byte form.
@@ -143,7 +143,7 @@ impl fmt::Display for Value {
                 write!(out, "{value}")
             }
             Self::Int(Integer::Huge { shown, .. }) | Self::Index(Integer::Huge { shown, .. }) => {
-                out.write_str(&shortened(shown))
+                write!(out, "{}", shortened(shown).escape_debug())
             }
             Self::Real { approx, .. } => write!(out, "{approx:?}"),
             Self::Text(bytes) => write!(out, "{:?}", shortened(&String::from_utf8_lossy(bytes))),
@@ -163,7 +163,14 @@ impl fmt::Display for Value {
                 write!(out, "an unordered container of size {}", items.len())
             }
             Self::Map(entries) => write!(out, "a mapping of size {}", entries.len()),
-            Self::Other(type_name) => write!(out, "an object of type {type_name}"),
+            // A class may be named as it likes: escaped, its name cannot forge a log line.
+            Self::Other(type_name) => {
+                write!(
+                    out,
+                    "an object of type {}",
+                    shortened(type_name).escape_debug()
+                )
+            }
         }
     }
 }

@@ -250,3 +250,19 @@ fn metadata_shows_the_settings_in_force() {
     let config = RetryConfig::from_value(&written, Some(3)).unwrap();
     insta::assert_debug_snapshot!(policy_fields(config.base()));
 }
+
+#[test]
+fn a_class_of_any_name_cannot_break_a_message() {
+    // Found by fuzzing: the name of a class went into the message, and into the log, as it was.
+    for value in [
+        Value::Other("Evil\nERROR forged".to_owned()),
+        Value::Int(Integer::Huge {
+            negative: false,
+            shown: "0x1\r\nERROR forged".to_owned(),
+        }),
+    ] {
+        let written = Value::Map(vec![(Value::text("max_retries"), value)]);
+        let refusal = RetryConfig::from_value(&written, None).unwrap_err();
+        assert!(!refusal.to_string().chars().any(char::is_control));
+    }
+}

@@ -94,14 +94,28 @@ pub(crate) fn report_internal_error(hook: &str, error: &Bound<'_, PyAny>) -> PyR
     if !first_of_its_kind(&cause) {
         return Ok(());
     }
-    // A hostile exception may raise again when it is shown.
-    let message = error.str().map_or_else(
-        |_| "(no message)".to_owned(),
-        |text| shown(&text, SHOWN_CHARS),
-    );
+    let message = if is_ours(error) {
+        // A hostile exception may raise again when it is shown.
+        error.str().map_or_else(
+            |_| "(no message)".to_owned(),
+            |text| shown(&text, SHOWN_CHARS),
+        )
+    } else {
+        "(message not shown)".to_owned()
+    };
     let line = || format!("internal error in {cause}: {message}");
     let stand_in = stand_in(error, &kind, &message).ok();
     log(py, ERROR, line, stand_in)
+}
+
+/// Whether no stranger's Python code has raised an error, whose message may repeat what a call
+/// contains: then the hook that caught it, if any, is all of its traceback.
+fn is_ours(error: &Bound<'_, PyAny>) -> bool {
+    let traceback = PyErr::from_value(error.clone()).traceback(error.py());
+    traceback.is_none_or(|hook| {
+        hook.getattr(intern!(hook.py(), "tb_next"))
+            .is_ok_and(|next| next.is_none())
+    })
 }
 
 /// Type, value and traceback, as `logging` takes them.

@@ -33,6 +33,7 @@ impl StdType {
 }
 
 static DECIMAL: StdType = StdType::new("decimal", "Decimal");
+static FRACTION: StdType = StdType::new("fractions", "Fraction");
 static INTEGRAL: StdType = StdType::new("numbers", "Integral");
 static REAL: StdType = StdType::new("numbers", "Real");
 static ENUM: StdType = StdType::new("enum", "Enum");
@@ -132,15 +133,22 @@ fn integer(object: &Bound<'_, PyAny>) -> PyResult<Integer> {
 /// A decimal, a fraction, a float of another library.
 fn ratio(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     let approx = object.extract::<f64>().unwrap_or(f64::NAN);
-    let whole = if whole_of(approx).is_some() {
-        let truncated = object.call_method0("__trunc__")?;
-        truncated
-            .eq(object)?
-            .then(|| truncated.extract().ok())
-            .flatten()
+    // Pydantic takes the first two whatever their size, the last only where a double would do. What
+    // is no double at all has more digits than anybody wants to see.
+    let exact = DECIMAL.holds(object)? || FRACTION.holds(object)?;
+    let may_be_whole = if exact {
+        approx.is_finite()
     } else {
-        None
+        whole_of(approx).is_some()
     };
+    let mut whole = None;
+    if may_be_whole {
+        let truncated = object.call_method0("__trunc__")?;
+        if truncated.eq(object)? {
+            let outermost = if approx < 0.0 { i128::MIN } else { i128::MAX };
+            whole = Some(truncated.extract().unwrap_or(outermost));
+        }
+    }
     Ok(Value::Real { approx, whole })
 }
 

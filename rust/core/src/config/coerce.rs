@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 
 use super::{LARGEST_DELAY_MS, LARGEST_RETRIES, LARGEST_STATUS, SMALLEST_STATUS};
 use crate::error::{ConfigError, Place};
-use crate::value::{Integer, Value};
+use crate::value::{Integer, Value, whole_of};
 
 /// Ends the list of what is allowed where text and floats are not.
 const EXACTLY: &str = ", not as text or float";
@@ -176,7 +176,9 @@ fn statuses(
 fn strict_whole(value: &Value) -> Option<i128> {
     match value {
         Value::Bool(flag) => Some(i128::from(*flag)),
-        Value::Int(integer) | Value::Index(integer) => Some(integer.saturated()),
+        Value::Int(integer) => Some(integer.saturated()),
+        // The hybrid reads overrides by both sets of rules.
+        Value::Index(offered) => as_pydantic_reads(offered),
         _ => None,
     }
 }
@@ -187,8 +189,15 @@ fn lax_whole(value: &Value) -> Option<i128> {
         Value::ForeignBool(flag) => Some(i128::from(*flag)),
         Value::Text(bytes) | Value::Bytes(bytes) => whole_of_text(bytes),
         Value::Member(inner) => strict_whole(inner),
+        Value::Index(offered) => as_pydantic_reads(offered),
         other => strict_whole(other),
     }
+}
+
+/// What an object offers as an integer: Pydantic takes it for a double, rounded and bounded as one.
+fn as_pydantic_reads(offered: &Integer) -> Option<i128> {
+    // There is no checked cast from an integer to f64; parsing rounds as one would.
+    whole_of(offered.saturated().to_string().parse().ok()?)
 }
 
 /// Longer numbers are refused as text, as the hybrid refuses them, whatever their value.
