@@ -105,6 +105,15 @@ def missing_extra() -> str | None:
     return None
 
 
+def prepare() -> None:
+    """Import what following takes."""
+    import openfeature.api
+    import openfeature.contrib.provider.flagd
+    import openfeature.evaluation_context
+    import openfeature.event
+    import openfeature.provider
+
+
 class FlagFollower:
     """Follows the service for one plugin name of this process.
 
@@ -136,6 +145,10 @@ class FlagFollower:
         pid = os.getpid()
         if pid in self._runs:
             return
+        # In this thread: the child of a fork can never import a module that another thread of its
+        # parent was importing, whose lock it inherits.
+        with contextlib.suppress(Exception):
+            prepare()
         run = _Run(self._name, self._settings, self._known)
         # INVARIANT: atomic, so that of two threads only one starts; a lock might be held by a
         # thread that the fork did not copy.

@@ -275,11 +275,11 @@ def test_the_ledger_names_where_the_hybrid_chokes(name: str) -> None:
 
 @pytest.mark.parametrize("name", long_texts.LONG_TEXTS)
 def test_a_long_text_gets_the_outcome_of_who_decides(name: str) -> None:
-    """Of half a million characters where the hybrid reads it, of 50 million where it does not."""
+    """Of half a million characters where the hybrid reads it, of ten million where it does not."""
     text = long_texts.LONG_TEXTS[name]
 
     def work() -> list[int | str]:
-        short, long = (hostile.text_result(text.of(size)) for size in (500_000, 50_000_000))
+        short, long = (hostile.text_result(text.of(size)) for size in (500_000, 10_000_000))
         return [
             outcome(Hybrid(config_of(text_path=True)), plain(short)),
             outcome(migrating("shadow", text_path=True), plain(short)),
@@ -289,3 +289,19 @@ def test_a_long_text_gets_the_outcome_of_who_decides(name: str) -> None:
     hybrid, shadow, rust = alone.alone(work)
     assert shadow == hybrid
     assert rust == (RETRY_MS if text.fails else 0)
+
+
+@pytest.mark.parametrize(("flag", "expected"), [("shadow", "RecursionError"), ("rust", 0)])
+def test_a_payload_that_always_calls_the_plugin_again_ends(flag: str, expected: object) -> None:
+    """The hybrid goes to the end of the stack; the core answers a few, whoever stands around it."""
+    ran = 0
+
+    class Recursing(dict[str, Any]):
+        def get(self, *_: object) -> Any:
+            nonlocal ran
+            ran += 1
+            hostile.answer(plugin, plain(self))
+
+    plugin = migrating(flag, text_path=True)
+    assert outcome(plugin, plain(Recursing())) == expected
+    assert ran <= 10_000

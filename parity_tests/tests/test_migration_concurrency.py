@@ -42,9 +42,12 @@ FLAGS: dict[str, dict[str, Any]] = {
 #: what it calls must not wait for a call then.
 MOMENTS = sorted(set(product_tests.module("waiting").MOMENTS) - {"collecting"})
 CLOCKS = [
-    f"{module}:{replace}"
-    for module in ("retry_with_backoff._core", "retry_legacy")
-    for replace in ("set_clock", "set_random")
+    *(
+        f"{module}:{replace}"
+        for module in ("retry_with_backoff._core", "retry_legacy")
+        for replace in ("set_clock", "set_random")
+    ),
+    "retry_parity._native:set_clock",
 ]
 
 

@@ -53,7 +53,8 @@ thread_local! {
 impl Inside {
     /// `None` where one is already.
     pub(crate) fn enter() -> Option<Self> {
-        (!IS_INSIDE.replace(true)).then_some(Self)
+        // Made only where it is given: one that is dropped at once would clear the mark.
+        (!IS_INSIDE.replace(true)).then(|| Self)
     }
 }
 

@@ -1,8 +1,7 @@
 //! The one place that reads a clock.
 
-use std::sync::OnceLock;
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use pyo3::prelude::*;
@@ -39,8 +38,11 @@ pub(crate) fn now_s(py: Python<'_>) -> PyResult<f64> {
 #[pyfunction]
 #[pyo3(signature = (clock, /))]
 pub(crate) fn set_clock(clock: Option<Py<PyAny>>) {
-    if let Ok(mut replaced) = CLOCK.write() {
-        REPLACED.store(clock.is_some(), Ordering::Relaxed);
-        *replaced = clock;
-    }
+    REPLACED.store(clock.is_some(), Ordering::Relaxed);
+    let before = std::mem::replace(
+        &mut *CLOCK.write().unwrap_or_else(PoisonError::into_inner),
+        clock,
+    );
+    // INVARIANT: dropped behind the lock: a finalizer may run Python code.
+    drop(before);
 }
