@@ -24,6 +24,7 @@ a flagd, start in the worker only.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import threading
@@ -106,12 +107,13 @@ def missing_extra() -> str | None:
 
 
 def prepare() -> None:
-    """Import what following takes."""
-    import openfeature.api
-    import openfeature.contrib.provider.flagd
-    import openfeature.evaluation_context
-    import openfeature.event
-    import openfeature.provider
+    """Import what following takes.
+
+    Raises:
+        ImportError: The extra is not installed.
+    """
+    for module in (*_NEEDED, "openfeature.evaluation_context", "openfeature.event"):
+        importlib.import_module(module)
 
 
 class FlagFollower:
@@ -137,7 +139,9 @@ class FlagFollower:
         self._is_told = False
 
     def start(self) -> None:
-        """Begin to follow, unless this process does already. Never blocks, never raises.
+        """Begin to follow, unless this process does already. Never raises.
+
+        Waits for nothing but imports, with the first plugin object of a process.
 
         In the child of a fork it begins anew, with a thread and a provider of the child's own,
         and with the values that were known at the fork.
