@@ -134,9 +134,18 @@ def test_the_ceiling_grows_with_the_chain_up_to_the_cap() -> None:
         for _ in range(5):
             comparison = lab.call(FAILED)
             assert comparison.unexplained == ()
-        lab = Laboratory(lambda *_: answered_capped(451), max_retries=9, **config)
-        for _ in range(3):
-            assert lab.call(FAILED, request_id="r2").unexplained != ()
+        for right in range(3):
+            # What follows a delay that no config allows is not compared to the end of the chain.
+            answers = iter([*[100, 200, 400][:right], 451])
+            lab = Laboratory(
+                lambda *_, a=answers: answered_capped(next(a)), max_retries=9, **config
+            )
+            differing = [
+                lab.call(FAILED, request_id=f"r{right}{text_path}").unexplained
+                for _ in range(right + 1)
+            ]
+            assert differing[-1] != ()
+            assert not any(differing[:-1])
 
 
 def answered_capped(delay_ms: int) -> ToolPostInvokeResult:

@@ -26,6 +26,7 @@ NOT_COMPARED: Final[Mapping[str, str]] = {
     "that",
     "too-large": "the two differ on a result with more than 256 Ki characters of text, over which "
     "nobody shall wait",
+    "candidate-rests": "the candidate was slow too often, and is not asked for a while",
     "hybrid-not-loaded": "the hybrid refuses the config, or is not installed",
 }
 #: Begins the reasons for which the comparison itself failed; the step follows.
