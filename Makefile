@@ -24,7 +24,7 @@ LOCKED = --cpex $(1) --constraints parity_tests/published/requirements-cpex-$(1)
 # Every cpex 0.1.x: each hands plugins a dict of its own make.
 CPEX_VERSIONS := 0.1.0 0.1.1 0.1.2 0.1.3 0.1.4
 COMPARE = $(BIN)/retry-parity compare --seed ci --scenarios $(SCENARIOS)
-SCENARIOS ?= 2500
+SCENARIOS ?= 1500
 CARGO_MUTANTS := target/tools/bin/cargo-mutants
 CARGO_MUTANTS_VERSION := 27.1.0
 CARGO_DENY := target/tools/bin/cargo-deny
@@ -83,7 +83,8 @@ test-python: setup ## Test the packages on every implementation.
 
 # cpex up to 0.1.2 hands plugins a dict whose own storage is empty, newer versions a filled one. What
 # a cpex makes no difference to is left out; generated scenarios meet each of them in test-three-way.
-OLD_CPEX := python_shim/tests/behaviour python_shim/tests python_legacy/tests \
+OLD_CPEX := python_shim/tests/behaviour python_legacy/tests \
+	$(addprefix python_shim/tests/test_,$(addsuffix .py,hostile_results results shim)) \
 	$(addprefix parity_tests/tests/test_,$(addsuffix .py,agreement canary compare flips lane run \
 	scenarios))
 

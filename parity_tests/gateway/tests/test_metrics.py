@@ -37,7 +37,7 @@ def test_the_page_adds_up_the_workers(live: Live) -> None:
 
 @needs_prometheus
 def test_a_prometheus_server_reads_it(live: Live, tmp_path: Path) -> None:
-    """A server with the gateway's token in a file has the sums of both workers, and no false alert."""
+    """A server that has the gateway's token sees the sums of both workers, and no false alert."""
     live.set("shadow")
     attempts = live.stack.attempts()
     with prometheus(live.stack, tmp_path) as server:
