@@ -130,11 +130,15 @@ test-gateway: .venvs/gateway/installed ## The real gateway, under every implemen
 	  --reinstall-package retry-parity -r $< target/gateway/wheels/*.whl
 	@touch $@
 
-# Hours: a million decisions of each pair, then the Hypothesis suites with a million examples each.
+# Hours: a million decisions of each pair, the Hypothesis suites with a million examples each, then
+# load and fuzzing.
 nightly: ## Look for a difference for hours, elsewhere each time.
 	@$(MAKE) --no-print-directory test-three-way SCENARIOS=100000 \
 	  COMPARE='$(BIN)/retry-parity compare --scenarios $$(SCENARIOS)'
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n auto parity_tests/tests
+	@$(BIN)/python benches/soak --seconds 3600 --clock-step 0.0001
+	@$(MAKE) --no-print-directory .venvs/gateway/installed fuzz SECONDS=3600
+	@PYTHONPATH=parity_tests .venvs/gateway/bin/python -m gateway.load --seconds 1800
 
 $(CARGO_MUTANTS):
 	@cargo install --locked --quiet --root target/tools cargo-mutants@$(CARGO_MUTANTS_VERSION)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -36,12 +35,13 @@ def document(rows: Sequence[Row], measured: dict[str, Any]) -> str:
         f"**{held} of {len(rows)} rows held: {tried:,} tries, {lost:,} lost.**\n",
         f"Measured with {measured['versions']}.\n",
     ]
-    for area, group in groupby(rows, key=lambda row: row.area):
+    areas = list(dict.fromkeys(row.area for row in rows))
+    for area in areas:
         lines += [
             f"\n## {area}\n\n",
             "| what | tried | lost | repeat with |\n|---|---:|---:|---|\n",
         ]
-        lines += [_line(row, results.get(row.name)) for row in group]
+        lines += [_line(row, results.get(row.name)) for row in rows if row.area == area]
     return "".join(lines)
 
 

@@ -83,7 +83,7 @@ WRONG = {
     "load._core.evicted_chains = lambda: 0": "chains unaccounted for",
     "load._core.internal_errors = itertools.count().__next__": "internal errors",
     "load._MOST_BYTES_EACH = load._MOST_BYTES_EMPTY = 1": "store beyond its bytes",
-    "load._MOST_GROWTH = 0.9": "store that grows at its limit",
+    "load._DOUBLING_BYTES_EACH = -1": "store that grows at its limit",
 }
 CHANGED = """
 import importlib.util, itertools, os, sys
