@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from retry_parity.recipes import mapping
-from retry_parity.scenarios import Call, Scenario
+from retry_parity.scenarios import Call, Policy, Scenario
 from retry_parity.trial import Trial
 
 if TYPE_CHECKING:
@@ -50,3 +50,22 @@ def test_a_whole_decimal_or_fraction_is_read_exactly(
     """Those from 2^63 on were refused, which the hybrid takes, or bounds by the ceiling."""
     for ratio in (("decimal", str(number)), ("fraction", number, 1)):
         assert unexplained(mapping({key: ratio, "jitter": False}), ceiling) == []
+
+
+def test_an_override_whose_get_raises_is_explained_like_any_other() -> None:
+    """The ledger had asked for `get`: the step failed, and the policies were not compared."""
+    override = ("unreadable", (("max_retries", 9.5),))
+    config = mapping({"jitter": False, "tool_overrides": mapping({"search": override})})
+    counts = Trial(Scenario(config, 3, (Policy("search", 2),))).run()
+    assert counts.harness_errors == {}
+    assert dict(counts.accepted) == {"clamped-number": 1}
+
+
+@pytest.mark.parametrize("key", ["max_retries", "backoff_base_ms", "max_backoff_ms"])
+def test_a_number_that_is_an_enum_s_boolean_is_told_as_a_divergence(key: str) -> None:
+    """Pydantic hands the boolean on, and the hybrid's metadata show it; the core's show a number.
+
+    No YAML can say it, so no entry of the ledger accepts it, and nothing may hide it.
+    """
+    (told,) = unexplained(mapping({key: ("member", True), "jitter": False}))
+    assert told == "metadata"
