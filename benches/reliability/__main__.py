@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from document import document
+from findings import read_findings
 from measuring import Measured, measure
 from rows import ROOT, Row, RowError, read_rows
 
@@ -27,12 +28,12 @@ def main() -> int:
     """Run the command."""
     options = _parse()
     try:
-        rows = read_rows()
+        rows, findings = read_rows(), read_findings()
         chosen = [row for row in rows if re.search(options.only, row.name)]
     except (RowError, re.error) as error:
         return _refuse(str(error))
     if options.render:
-        sys.stdout.write(document(rows, _stored()))
+        sys.stdout.write(document(rows, findings, _stored()))
         return 0
     if not chosen:
         names = ", ".join(row.name for row in rows)
@@ -51,7 +52,7 @@ def _take(row: Row, number: int, count: int) -> bool:
     names = sorted(each.name for each in read_rows() if each.name in stored["rows"])
     stored["rows"] = {name: stored["rows"][name] for name in names}
     RESULT.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-    DOCUMENT.write_text(document(read_rows(), stored), encoding="utf-8")
+    DOCUMENT.write_text(document(read_rows(), read_findings(), stored), encoding="utf-8")
     _tell(_told(row, measured))
     return measured.held
 

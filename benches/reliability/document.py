@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from rows import FIGURES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from findings import Finding
     from rows import Row
 
 _HEAD: Final = """\
@@ -17,22 +20,21 @@ A retry plugin sits on every tool call of a gateway. It must not be the reason t
 hangs, leaks, or is retried in step with all others. Each row says what was tried, how often, and
 what was lost: a call without its answer, an attempt too few or too many, a payload changed, a
 count missed, a secret found where none belongs. The command repeats it, from the root of the
-repository after `make setup`; `make reliability ONLY=NAME` repeats a row and takes its figures in
-here. What is defended, and what is not, is in [SECURITY.md](../SECURITY.md).
+repository after `make setup` (the gateway's after `make .venvs/gateway/installed`); `make reliability
+ONLY=NAME` repeats a row and takes its figures in here. What is defended, and what is not, is in [SECURITY.md](../SECURITY.md).
 
 """
 
 
-def document(rows: Sequence[Row], measured: dict[str, Any]) -> str:
+def document(rows: Sequence[Row], findings: Sequence[Finding], measured: dict[str, Any]) -> str:
     """Give the document as Markdown."""
     results = measured["rows"]
     known = [results[row.name] for row in rows if row.name in results]
     held = sum(1 for each in known if each["tried"] and not each["lost"])
-    tried = sum(each["tried"] or 0 for each in known)
     lost = sum(each["lost"] for each in known)
     lines = [
         _HEAD,
-        f"**{held} of {len(rows)} rows held: {tried:,} tries, {lost:,} lost.**\n",
+        f"**{held} of {len(rows)} rows held; {lost:,} lost.**\n",
         f"Measured with {measured['versions']}.\n",
     ]
     areas = list(dict.fromkeys(row.area for row in rows))
@@ -42,11 +44,19 @@ def document(rows: Sequence[Row], measured: dict[str, Any]) -> str:
             "| what | tried | lost | repeat with |\n|---|---:|---:|---|\n",
         ]
         lines += [_line(row, results.get(row.name)) for row in rows if row.area == area]
+    lines += [
+        "\n## What fuzzing has found\n\n",
+        "| smallest input | what was wrong | what became of it | test |\n|---|---|---|---|\n",
+    ]
+    lines += [
+        f"| {each.input} (`{each.target}`) | {each.wrong} | {each.became} | `{each.test}` |\n"
+        for each in findings
+    ]
     return "".join(lines)
 
 
 def _line(row: Row, result: dict[str, Any] | None) -> str:
-    command = row.command.replace("|", "\\|")
+    command = row.command.replace(f" --json {FIGURES}", "").replace("|", "\\|")
     if result is None:
         return f"| {row.what} | not measured | | `{command}` |\n"
     tried = "nothing" if result["tried"] is None else f"{result['tried']:,} {row.unit}"
