@@ -20,8 +20,9 @@ A retry plugin sits on every tool call of a gateway. It must not be the reason t
 hangs, leaks, or is retried in step with all others. Each row says what was tried, how often, and
 what was lost: a call without its answer, an attempt too few or too many, a payload changed, a
 count missed, a secret found where none belongs. The command repeats it, from the root of the
-repository after `make setup` (the gateway's after `make .venvs/gateway/installed`); `make reliability
-ONLY=NAME` repeats a row and takes its figures in here. What is defended, and what is not, is in [SECURITY.md](../SECURITY.md).
+repository after `make setup` (the gateway's after `make .venvs/gateway/installed`);
+`make reliability ONLY=NAME` repeats a row and takes its figures in here. What is defended, and what
+is not, is in [SECURITY.md](../SECURITY.md).
 
 """
 
