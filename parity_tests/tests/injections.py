@@ -13,6 +13,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import product_tests
 from cpex.framework import (
     GlobalContext,
     PluginConfig,
@@ -64,34 +65,9 @@ _POLICIES: Final = {
 # --- faults ------------------------------------------------------------------------------------
 
 
-class Panic(BaseException):
-    """What PyO3 raises for a Rust panic is no Exception either."""
-
-
-class Liar(Exception):  # noqa: N818 - it is no error by name
-    """Claims to be another class, and raises from whatever it is asked."""
-
-    __class__ = property(lambda _: KeyboardInterrupt)
-
-    def __str__(self) -> str:
-        """Refuse, in a way that would end the process."""
-        raise SystemExit
-
-    __repr__ = __str__
-
-
-class Secretive(Exception):  # noqa: N818 - it is no error by name
-    """Does not tell where it came from."""
-
-    @property
-    def __traceback__(self) -> Any:  # type: ignore[override] # that is the fault
-        """Refuse."""
-        raise RuntimeError
-
-    @property
-    def __dict__(self) -> Any:  # type: ignore[override] # as above
-        """Refuse."""
-        raise Panic
+_raised = product_tests.module("raised")
+Panic: Final[type[BaseException]] = _raised.Panic
+Liar: Final[type[Exception]] = _raised.Liar
 
 
 class Unreadable(dict[str, Any]):
@@ -111,17 +87,6 @@ class Awaitable:
         raise RuntimeError
 
 
-def _raising(make: Callable[[], BaseException]) -> Callable[[], Any]:
-    def fault() -> Any:
-        raise make()
-
-    return fault
-
-
-def _recurse() -> Any:
-    return _recurse()
-
-
 def _answer(**fields: Any) -> Callable[[], Any]:
     """Answer with fields that no validation would let through."""
     neutral = vars(ToolPostInvokeResult())
@@ -132,21 +97,12 @@ async def _never_awaited() -> int:
     return 1  # pragma: no cover - that is the fault
 
 
-RAISING: Final[dict[str, Callable[[], Any]]] = {
-    "an exception": _raising(lambda: RuntimeError("x")),
-    "no Exception": _raising(Panic),
-    "a Rust panic with the store's lock held": _core.panic_for_tests,
-    "one that lies and raises when shown": _raising(Liar),
-    "one that hides where it came from": _raising(Secretive),
-    "a group": _raising(lambda: ExceptionGroup("x", [ValueError("x")])),
-    "a group with an interrupt": _raising(lambda: BaseExceptionGroup("x", [KeyboardInterrupt()])),
-    "StopIteration": _raising(StopIteration),
-    "StopAsyncIteration": _raising(StopAsyncIteration),
-    "GeneratorExit": _raising(GeneratorExit),
-    "SystemExit": _raising(SystemExit),
-    "a cancellation that nobody asked for": _raising(asyncio.CancelledError),
-    "a real recursion": _recurse,
-    "MemoryError": _raising(MemoryError),
+#: Those of the product alone, and what only a candidate can raise without ending anything.
+RAISING: Final[dict[str, Callable[..., Any]]] = {
+    **_raised.RAISED,
+    "GeneratorExit": _raised.raising(GeneratorExit),
+    "SystemExit": _raised.raising(SystemExit),
+    "a cancellation that nobody asked for": _raised.raising(asyncio.CancelledError),
 }
 NONSENSE: Final[dict[str, Callable[[], Any]]] = {
     "None": lambda: None,

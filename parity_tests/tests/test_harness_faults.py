@@ -48,7 +48,9 @@ if TYPE_CHECKING:
 
 BOTH: Final = ["shadow", "canary, the hybrid's share", "canary, the core's share", "rust, compared"]
 DECIDED_BY_THE_CORE: Final = {"canary, the core's share", "rust, compared"}
-ERRORS: Final = [RuntimeError, Panic, Liar, SystemExit, MemoryError, asyncio.CancelledError]
+ERRORS: Final[list[type[BaseException]]] = [
+    RuntimeError, Panic, Liar, SystemExit, MemoryError, asyncio.CancelledError,
+]  # fmt: skip
 
 #: Where the harness fails, and the step that the failure is counted under.
 PARTS: Final[dict[str, tuple[Any, str, str]]] = {

@@ -31,6 +31,7 @@ from cpex.framework import (
 )
 from cpex.framework.models import Config
 from exhaustion import ROOMS_MIB, huge_texts
+from raised import RAISED, Panic, raising, recurse
 
 from retry_with_backoff import RetryWithBackoffPlugin, _core
 
@@ -53,61 +54,6 @@ POLICY: Final = {
 }
 FAILURE: Final[dict[str, Any]] = {"isError": True, "structuredContent": None, "content": []}
 _numbers = itertools.count()
-
-
-class RustPanic(BaseException):
-    """As PyO3's PanicException: no Exception."""
-
-
-class Liar(Exception):  # noqa: N818 - it is no error by name
-    """Claims to be another class, and raises from whatever it is asked."""
-
-    __class__ = property(lambda _: KeyboardInterrupt)
-
-    def __str__(self) -> str:
-        """Refuse."""
-        raise RuntimeError
-
-    __repr__ = __str__
-
-
-class Secretive(Exception):  # noqa: N818 - it is no error by name
-    """Does not tell where it came from."""
-
-    @property
-    def __traceback__(self) -> Any:  # type: ignore[override] # that is the fault
-        """Refuse."""
-        raise RuntimeError
-
-
-def raising(make: Callable[[], BaseException]) -> Callable[..., Any]:
-    """Make a part that fails."""
-
-    def fail(*_: object) -> Any:
-        raise make()
-
-    return fail
-
-
-def recurse(*_: object) -> Any:
-    """Fail by a real recursion."""
-    return recurse()
-
-
-FAULTS: Final[dict[str, Callable[..., Any]]] = {
-    "an exception": raising(lambda: RuntimeError("x")),
-    "no Exception": raising(RustPanic),
-    "a Rust panic with the store's lock held": lambda *_: _core.panic_for_tests(),
-    "one that lies and raises when shown": raising(Liar),
-    "one that hides where it came from": raising(Secretive),
-    "a group": raising(lambda: ExceptionGroup("x", [ValueError("x")])),
-    "a group with an interrupt": raising(lambda: BaseExceptionGroup("x", [KeyboardInterrupt()])),
-    "StopIteration": raising(StopIteration),
-    "StopAsyncIteration": raising(StopAsyncIteration),
-    "a real recursion": recurse,
-    "MemoryError": raising(MemoryError),
-    "a warning": raising(lambda: UserWarning("x")),
-}
 
 
 class Struck:
@@ -196,7 +142,7 @@ def gateways() -> Iterator[Callable[[str], Gateway]]:
     made: list[Gateway] = []
 
     def make(fault: str) -> Gateway:
-        made.append(Gateway(FAULTS[fault]))
+        made.append(Gateway(RAISED[fault]))
         return made[-1]
 
     _core.clear_state()
@@ -214,7 +160,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Counter[str]:
     )
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", RAISED)
 def test_a_fault_at_any_attempt_ends_that_request_and_no_other(
     gateways: Callable[[str], Gateway],
     fault: str,
@@ -247,18 +193,18 @@ def test_each_kind_of_fault_has_its_line(
     class UnheardOf(BaseException):
         pass
 
-    FAULTS["unheard of"] = raising(UnheardOf)
+    RAISED["unheard of"] = raising(UnheardOf)
     try:
         for _ in range(3):
             gateway = gateways("unheard of")
             gateway.core.strikes = frozenset(range(3))
             assert [gateway.request() for _ in range(4)] == [[0], [0], [0], DELAYS]
     finally:
-        del FAULTS["unheard of"]
+        del RAISED["unheard of"]
     assert [each.split(": ")[1] for each in caplog.messages if "UnheardOf" in each] == ["UnheardOf"]
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", RAISED)
 def test_the_other_hooks_bear_the_same(gateways: Callable[[str], Gateway], fault: str) -> None:
     """A resource goes on without metadata; without a policy the gateway calls the hook."""
     gateway = gateways(fault)
@@ -282,7 +228,7 @@ def test_the_other_hooks_bear_the_same(gateways: Callable[[str], Gateway], fault
 
 @pytest.mark.parametrize("source", ["clock", "random source"])
 @pytest.mark.parametrize(
-    "fault", [raising(RuntimeError), raising(RustPanic), recurse, lambda: "x", lambda: -1.0]
+    "fault", [raising(RuntimeError), raising(Panic), recurse, lambda: "x", lambda: -1.0]
 )
 def test_a_clock_or_random_source_that_fails_counts_nothing(
     gateways: Callable[[str], Gateway], source: str, fault: Callable[..., Any]
@@ -307,7 +253,7 @@ def test_faults_leave_nothing_behind(record_property: Record) -> None:
     seen: list[tuple[int, int]] = []
     tried = 0
     for _ in range(3):
-        for fault in FAULTS.values():
+        for fault in RAISED.values():
             gateway = Gateway(fault)
             gateway.core.strikes = frozenset(range(0, 100, 3))
             for _ in range(5):
