@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from retry_parity import candidates
 from retry_parity.containers import Container
+from retry_parity.options import add_candidate
 from retry_parity.output import STDOUT, check_json_target, console, write_json
 from retry_parity.run import CONFIG_NAME, as_json, run
 from retry_parity.table import show
@@ -45,12 +45,7 @@ def add_run(commands: Any) -> None:
         metavar="FILE",
         help=f"plugins file with the retry plugin's config (default: {CONFIG_NAME} beside CORPUS)",
     )
-    command.add_argument(
-        "--candidate",
-        choices=candidates.NAMES,
-        default=candidates.RUST,
-        help="what is compared to the hybrid (default: %(default)s)",
-    )
+    add_candidate(command)
     command.add_argument(
         "--json",
         metavar="FILE",

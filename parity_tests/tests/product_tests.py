@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 _FOLDER: Final = Path(__file__).resolve().parents[2] / "python_shim" / "tests"
 _PLUGIN: Final = "retry_parity:MigrationPlugin"
-#: Seconds after which a program is stuck, however slow the machine.
-_STUCK_S: Final = 600
 
 
 def module(name: str) -> Any:
@@ -25,12 +21,4 @@ def module(name: str) -> Any:
 
 def told(program: str, asked: object) -> Any:
     """Run a program of the product's tests on `MigrationPlugin`; give what it says."""
-    ran = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, str(_FOLDER / f"{program}.py"), _PLUGIN],
-        input=json.dumps(asked),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=_STUCK_S,
-    )
-    return json.loads(ran.stdout)
+    return module("alone").told(program, asked, _PLUGIN)

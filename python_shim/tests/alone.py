@@ -7,6 +7,8 @@ import json
 import os
 import select
 import signal
+import subprocess
+import sys
 import time
 import traceback
 import warnings
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 #: How long a process may take: it protects from a hang, and says nothing about speed.
 PATIENCE_S = 120
+#: Seconds after which a program is stuck, however slow the machine.
+_STUCK_S = 600
 
 
 def alone(work: Callable[[], Any]) -> Any:
@@ -47,6 +51,27 @@ def alone(work: Callable[[], Any]) -> Any:
     answer = json.loads(told)
     assert "raised" not in answer, answer["raised"]
     return answer["value"]
+
+
+def told(
+    program: str, asked: object, plugin: str = "retry_with_backoff:RetryWithBackoffPlugin"
+) -> Any:
+    """Run a program of this folder on a plugin; give what it says.
+
+    Args:
+        program: Its name without the ending.
+        asked: What it reads on its standard input, as JSON.
+        plugin: Module and class.
+    """
+    ran = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, str(Path(__file__).with_name(f"{program}.py")), plugin],
+        input=json.dumps(asked),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=_STUCK_S,
+    )
+    return json.loads(ran.stdout)
 
 
 def _do(work: Callable[[], Any], writer: int) -> None:

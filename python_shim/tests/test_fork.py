@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from alone import told
 from spread import FALSE_ALARM, herds
 
 if TYPE_CHECKING:
@@ -16,7 +13,6 @@ if TYPE_CHECKING:
 
     Record = Callable[[str, object], None]
 
-PROGRAM = Path(__file__).with_name("forking.py")
 CEILING_MS = 2**40
 BUDGET = [10, 20, 40, 0]
 SETTINGS: dict[str, Any] = {}
@@ -25,16 +21,8 @@ SETTINGS: dict[str, Any] = {}
 @pytest.fixture(scope="module")
 def forks() -> dict[str, Any]:
     """What became of the forks."""
-    ran = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, str(PROGRAM), "retry_with_backoff:RetryWithBackoffPlugin"],
-        input=json.dumps(SETTINGS),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=600,
-    )
-    told: dict[str, Any] = json.loads(ran.stdout)
-    return told
+    came: dict[str, Any] = told("forking", SETTINGS)
+    return came
 
 
 def test_every_process_draws_its_own_jitter(forks: dict[str, Any], record_property: Record) -> None:

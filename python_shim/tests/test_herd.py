@@ -6,20 +6,16 @@ alarm, of which all together make `spread.FALSE_ALARM`.
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from alone import told
 from spread import FALSE_ALARM, herds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PROGRAM = Path(__file__).with_name("herd.py")
 CALLERS, WORKERS = 10_000, 8
 #: Two tools of one policy, and one whose window is capped from its second retry on.
 TOOLS = ["search", "fetch", "slow"]
@@ -41,20 +37,12 @@ def test_ten_thousand_callers_do_not_come_back_together(
 ) -> None:
     """Retries spread uniformly over [1, window], over workers and tools, at every attempt."""
     asked = {"settings": SETTINGS, "tools": TOOLS, "callers": CALLERS, "workers": WORKERS}
-    ran = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, str(PROGRAM), "retry_with_backoff:RetryWithBackoffPlugin"],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    told = json.loads(ran.stdout)
+    workers = told("herd", asked)
     found = []
     drawn = 0
     for tools, windows in WINDOWS.items():
         for attempt, window in enumerate(windows):
-            groups = [worker[TOOLS.index(tool)][attempt] for worker in told for tool in tools]
+            groups = [worker[TOOLS.index(tool)][attempt] for worker in workers for tool in tools]
             drawn += sum(map(len, groups))
             found += [
                 f"{tools}, attempt {attempt}: {line}"

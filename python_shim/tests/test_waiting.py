@@ -6,19 +6,15 @@ thread may call the plugin; with a lock held neither would ever come back.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from alone import told
 from waiting import MOMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PROGRAM = Path(__file__).with_name("waiting.py")
 ASKED = {
     "settings": {"max_retries": 2},
     "moments": list(MOMENTS),
@@ -29,16 +25,8 @@ ASKED = {
 @pytest.fixture(scope="module")
 def waits() -> dict[str, int | None]:
     """How often foreign code has waited at each moment."""
-    ran = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, str(PROGRAM), "retry_with_backoff:RetryWithBackoffPlugin"],
-        input=json.dumps(ASKED),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=600,
-    )
-    told: dict[str, int | None] = json.loads(ran.stdout)
-    return told
+    came: dict[str, int | None] = told("waiting", ASKED)
+    return came
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

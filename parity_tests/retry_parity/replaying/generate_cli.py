@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from retry_parity.arguments import whole_number
 from retry_parity.deciding.thresholds import read_thresholds
+from retry_parity.options import add_comparison
 from retry_parity.output import console
 from retry_parity.replaying.evidence import make_directory, write_generated
 from retry_parity.replaying.generating import about_generated, generate
 from retry_parity.replaying.local import cores
-from retry_parity.replaying.options import add_comparison
 from retry_parity.replaying.playing import ReplayRefusedError
 
 if TYPE_CHECKING:

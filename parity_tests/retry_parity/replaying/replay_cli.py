@@ -12,11 +12,11 @@ from rich.table import Table
 
 from retry_parity.arguments import worker_count
 from retry_parity.evidence_files import config_hash
+from retry_parity.options import add_comparison
 from retry_parity.output import STDOUT, check_json_target, console, write_json
 from retry_parity.recorded import plugin_of
 from retry_parity.replaying.evidence import about_replay, make_directory, write_replay
 from retry_parity.replaying.local import cores, play_locally
-from retry_parity.replaying.options import add_comparison
 from retry_parity.replaying.playing import ReplayRefusedError, Task, salt_of
 from retry_parity.run import CONFIG_NAME
 from retry_parity.traces.calls import Part

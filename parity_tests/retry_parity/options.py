@@ -1,4 +1,4 @@
-"""Options of the commands that compare a candidate with the hybrid and leave evidence."""
+"""Options of the commands that compare a candidate with the hybrid."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ if TYPE_CHECKING:
     import argparse
 
 
-def add_comparison(command: argparse.ArgumentParser) -> None:
-    """Add what a command asks that compares a candidate with the hybrid and leaves evidence."""
-    command.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="evidence directory to write to"
-    )
+def add_candidate(command: argparse.ArgumentParser) -> None:
+    """Add the question what is compared to the hybrid."""
     command.add_argument(
         "--candidate",
         choices=candidates.NAMES,
         default=candidates.RUST,
         help="what is compared to the hybrid (default: %(default)s)",
     )
+
+
+def add_comparison(command: argparse.ArgumentParser) -> None:
+    """Add what a command asks that compares a candidate with the hybrid and leaves evidence."""
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="evidence directory to write to"
+    )
+    add_candidate(command)
     command.add_argument(
         "--workers",
         type=worker_count,
