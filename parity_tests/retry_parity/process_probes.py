@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, SimpleNamespace
@@ -23,6 +24,10 @@ _DRAWS: Final = 8
 _WIDE_MS: Final = 10**9
 _REQUESTS: Final = ("a", "b", "c")
 _MOST_CHAINS: Final = 2
+#: Beyond what the core reads at all, and a recursion limit beyond that.
+_DEEP: Final = "[" * 2_500 + "]" * 2_500
+_LONG: Final = "7" * 5_000
+_NO_LIMIT: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +120,32 @@ def bounded_state() -> Shown:
     )
 
 
+def text_limits() -> Shown:
+    """Let a process out of Python's limits meet a failure in texts beyond them."""
+    import retry_legacy
+    from retry_with_backoff import RetryWithBackoffPlugin
+
+    def read() -> list[list[int]]:
+        sys.setrecursionlimit(_NO_LIMIT)
+        sys.set_int_max_str_digits(0)
+        settings: dict[str, object] = {"jitter": False, "check_text_content": True}
+        sides = _both(retry_legacy.RetryWithBackoffPlugin, RetryWithBackoffPlugin, settings)
+        return [
+            [_ask(side, f"text {number}", _failing_text(value)) for side in sides]
+            for number, value in enumerate((_DEEP, _LONG))
+        ]
+
+    told = _in_a_fork(read)
+    return Shown(
+        all(ours > 0 for ours, _ in told),
+        all(theirs == 0 for _, theirs in told),
+        "delays of the hybrid and the core: "
+        + ", ".join(f"{ours} and {theirs} ms" for ours, theirs in told),
+    )
+
+
 PROCESS_PROBES: Final[Mapping[str, Probe]] = MappingProxyType(
-    {"bounded_state": bounded_state, "fork_jitter": fork_jitter}
+    {"bounded_state": bounded_state, "fork_jitter": fork_jitter, "text_limits": text_limits}
 )
 
 
@@ -129,6 +158,12 @@ def _both(
 
     config = PluginConfig(name="probe", kind="probe", config=settings)
     return hybrid(config), core(config)
+
+
+def _failing_text(value: str) -> dict[str, object]:
+    """Make a result whose only text says that it failed, and holds a value."""
+    text = f'{{"isError": true, "value": {value}}}'
+    return {"content": [{"type": "text", "text": text}], "isError": False}
 
 
 def _failing(plugin: Any, request_id: str) -> int:

@@ -43,7 +43,7 @@ BEHAVIOUR_ROWS = {
     "bounded-state",
     "trace-metrics",
 }
-FURTHER_ROWS = {"clamped-number", "error-family-at-load", "missing-text"}
+FURTHER_ROWS = {"clamped-number", "error-family-at-load", "missing-text", "text-limits"}
 
 
 def test_the_ledger_has_every_row_of_the_behaviour_table_and_the_known_further_ones() -> None:
@@ -54,7 +54,7 @@ def test_the_ledger_has_every_row_of_the_behaviour_table_and_the_known_further_o
 def test_entries_of_process_scope_explain_no_decision() -> None:
     """What shows over a process's life only cannot excuse a single decision."""
     process = [entry for entry in shipped_ledger().entries if entry.scope is Scope.PROCESS]
-    assert {entry.id for entry in process} == {"fork-jitter", "bounded-state"}
+    assert {entry.id for entry in process} == {"fork-jitter", "bounded-state", "text-limits"}
     assert not any(entry.covers for entry in process)
 
 
@@ -274,6 +274,13 @@ def test_error_wrapper() -> None:
 def test_fork_jitter() -> None:
     """Forked workers of the hybrid draw the same delays; those of the core draw their own."""
     shown = process_probes.fork_jitter()
+    assert shown.differs, shown.seen
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # keeps the limits in the child
+def test_text_limits() -> None:
+    """A process out of Python's limits: the hybrid reads such texts, the core skips them."""
+    shown = process_probes.text_limits()
     assert shown.differs, shown.seen
 
 

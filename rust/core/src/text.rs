@@ -23,10 +23,10 @@ pub const MAX_DEPTH: usize = 256;
 pub const MAX_INTEGER_DIGITS: usize = 640;
 /// Nesting from which no reader is asked, whatever its limit: twice Python's own one. Its reader
 /// takes some 130 bytes of the stack a level, so that a process that has moved the limit far up
-/// would end at the nesting of a text that a stranger sent (ledger: text-raises).
+/// would end at the nesting of a text that a stranger sent (ledger: text-limits).
 pub const MOST_DEPTH: usize = 2_000;
 /// Digits of an integer from which no reader is asked: Python's own limit. What reading more of
-/// them takes grows with their square (ledger: text-raises).
+/// them takes grows with their square (ledger: text-limits).
 pub const MOST_INTEGER_DIGITS: usize = 4_300;
 
 /// What a text turned out to be.
