@@ -1,6 +1,6 @@
 """The command line `retry-parity`.
 
-Exit status: 0 = everything was compared and nothing unexplained was found (no guard has tripped, a
+Exit status: 0 = everything was compared and nothing unexplained was found (no guard is tripped, a
 verdict is "ready"), 1 = it was not so, 2 = bad input or a build that cannot be run (of a verdict:
 insufficient evidence), 3 = bad evidence, 130 = interrupted, 141 = whoever read the output has gone.
 """

@@ -3,19 +3,27 @@
 One per plugin name and process. It opens nothing by itself: once tripped, it stays so until a
 person resets it. Where evidence is written, the state is a file beside it, so that it holds for
 every worker and outlives a restart.
+
+INVARIANT: only the mark that `mark_reset` writes resets a guard, and only the trip that it names. A
+file that is gone, replaced or unreadable never does.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import hashlib
 import json
 import logging
 import os
+import secrets
+import stat
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
 from retry_parity.settings import GuardSettings
@@ -31,6 +39,12 @@ _log = logging.getLogger("retry_parity")
 _SUFFIX: Final = ".guard.json"
 #: Why a guard is tripped whose file cannot be read: it is there, and that is what counts.
 _UNREADABLE: Final = "its state file cannot be read"
+#: What opening says of something that is there and will not become a readable file by waiting.
+_NO_FILE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO})
+#: Of a state file; a longer one is none, bytes.
+_LONGEST_FILE: Final = 1024 * 1024
+#: A state file is touched when it is older, so that no cleaner by age takes it, seconds.
+_TOUCHED_EVERY_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +56,16 @@ class Trip:
         since: When, ISO 8601 in UTC.
         worker: Process id of the worker that saw it.
         trouble: Name of the last piece of trouble: a signature, or an error of the candidate.
+        id: By which a reset names it; the same for all who read one file.
+        reset: When a person reset it, ISO 8601 in UTC; empty while it holds.
     """
 
     why: str
     since: str
     worker: int
     trouble: str = ""
+    id: str = ""
+    reset: str = ""
 
 
 class Guard:
@@ -70,7 +88,6 @@ class Guard:
         self._settings = GuardSettings()
         self._times: deque[float] = deque(maxlen=1)
         self._trip: Trip | None = None
-        self._stored_in: Path | None = None
         #: How often it tripped by what this process saw; what it follows is another's to count.
         self.trips = 0
         #: Called when it trips, after the switch is set.
@@ -105,8 +122,7 @@ class Guard:
                 f"{len(self._times)} unexplained divergences or errors of the candidate within "
                 f"{settings.window_s:g} s, {settings.limit} are borne; the last one: {trouble}"
             )
-            since = datetime.now(UTC).isoformat(timespec="seconds")
-            trip = Trip(why, since, os.getpid(), trouble)
+            trip = Trip(why, _now(), os.getpid(), trouble, secrets.token_hex(8))
             self._set(trip)
             self.trips += 1
         _log.error(
@@ -123,7 +139,6 @@ class Guard:
             if self._trip is None:
                 return
             self._trip = None
-            self._stored_in = None
             self._times.clear()
             self._switch.tripped = False
         _log.warning("%s: the guard has been reset, the flag decides again", self._name)
@@ -131,33 +146,36 @@ class Guard:
     def synchronise(self, path: Path) -> None:
         """Bring the state and its file together; called about once a second.
 
+        A worker that has tripped writes the file again wherever it is gone, or holds the reset of
+        another trip. Of two trips at once the one in the file is everybody's.
+
         Args:
-            path: The file. It is written by whoever trips, and removed by who resets. A folder
-                that is gone as a whole, or another one, is no reset: the state is written again.
+            path: The file; `guard_file` names it.
 
         Raises:
             OSError: The file can be neither read nor written.
         """
-        stored = read_trip(path)
-        trip = self._trip
-        if trip is None and stored is not None:
-            with self._lock:
-                self._set(stored)
-                self._stored_in = path
+        stored, trip = read_trip(path), self._trip
+        if stored is None or stored.reset:
+            if trip is None:
+                return
+            if stored is not None and stored.id == trip.id:
+                self.reset()
+            else:
+                _write_trip(path, trip)
+            return
+        _keep_fresh(path)
+        if trip is not None and trip.id == stored.id:
+            return
+        with self._lock:
+            self._set(stored)
+        if trip is None:
             _log.error(
                 "%s: the guard is tripped since %s, the hybrid decides all new chains: %s",
                 self._name,
                 stored.since,
                 stored.why,
             )
-        elif trip is not None and stored is None:
-            if self._stored_in == path and path.parent.is_dir():
-                self.reset()
-            else:
-                _write_trip(path, trip)
-                self._stored_in = path
-        elif trip is not None:
-            self._stored_in = path
 
     def begin_anew(self) -> None:
         """Do in a child of a fork what it needs: a lock of its own, and no trips of its parent."""
@@ -179,8 +197,8 @@ def file_name(name: str) -> str:
     return quote(name, safe="").replace(".", "%2E")
 
 
-def tripped_guards(directory: Path) -> dict[str, Trip]:
-    """Give the guards that are tripped, by plugin name.
+def stored_trips(directory: Path) -> dict[str, Trip]:
+    """Give the latest trip of each plugin that has one, also where it was reset, by plugin name.
 
     Raises:
         OSError: The folder, or a file in it, cannot be read.
@@ -192,33 +210,83 @@ def tripped_guards(directory: Path) -> dict[str, Trip]:
     return found
 
 
-def read_trip(path: Path) -> Trip | None:
-    """Read a guard's file; ``None`` where there is none.
+def tripped_guards(directory: Path) -> dict[str, Trip]:
+    """Give the guards that are tripped, by plugin name; raises as `stored_trips` does."""
+    return {name: trip for name, trip in stored_trips(directory).items() if not trip.reset}
+
+
+def mark_reset(path: Path, trip: Trip) -> None:
+    """Reset a trip: every worker that knows it lets the flag decide again within a second.
 
     Raises:
-        OSError: It is there, or may be, and cannot be read.
+        OSError: The mark cannot be written.
+    """
+    _write_trip(path, replace(trip, reset=_now()))
+
+
+def read_trip(path: Path) -> Trip | None:
+    """Read a guard's file, whether or not the trip was reset; ``None`` where there is none.
+
+    What is there and is no readable file is a trip. Never waits for whoever writes to a pipe.
+
+    Raises:
+        OSError: The folder cannot be read, or the disk failed.
     """
     try:
-        raw = path.read_bytes()
+        raw = _read(path)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno not in _NO_FILE or not os.path.lexists(path):
+            raise
+        raw = b""
     try:
-        told = json.loads(raw)
+        stored = json.loads(raw)
+    except (ValueError, RecursionError):
+        stored = None
+    return parse_trip(stored, raw)
+
+
+def parse_trip(stored: Any, raw: bytes) -> Trip:
+    """Read a trip as it is stored; whatever makes no sense is one that holds.
+
+    Args:
+        stored: The JSON object.
+        raw: Its bytes. A trip from before trips had an id, and nonsense, is known by their digest.
+    """
+    content_id = hashlib.sha256(raw).hexdigest()[:16]
+    try:
         return Trip(
-            str(told["why"]), str(told["since"]), int(told["worker"]), str(told.get("trouble", ""))
+            str(stored["why"]),
+            str(stored["since"]),
+            int(stored["worker"]),
+            str(stored.get("trouble", "")),
+            str(stored.get("id", content_id)),
+            str(stored.get("reset", "")),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        return Trip(_UNREADABLE, "an unknown time", 0)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return Trip(_UNREADABLE, "an unknown time", 0, id=content_id)
+
+
+def _read(path: Path) -> bytes:
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+        return file.read(_LONGEST_FILE)
+
+
+def _keep_fresh(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if time.time() - path.stat().st_mtime > _TOUCHED_EVERY_S:
+            os.utime(path)
 
 
 def _write_trip(path: Path, trip: Trip) -> None:
-    told = {
-        "why": trip.why,
-        "since": trip.since,
-        "worker": trip.worker,
-        "trouble": trip.trouble,
-    }
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = path.with_suffix(f".{os.getpid()}.part")
-    whole.write_text(json.dumps(told) + "\n", encoding="utf-8")
+    whole.write_text(json.dumps(asdict(trip)) + "\n", encoding="utf-8")
     whole.replace(path)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retry_parity.guard import guard_file, tripped_guards
+from retry_parity.guard import guard_file, mark_reset, stored_trips
 from retry_parity.output import OutputError, console
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def guard_command(options: argparse.Namespace) -> bool:
     """
     say = console(stderr=False)
     try:
-        tripped = tripped_guards(options.folder)
+        stored = stored_trips(options.folder)
+        tripped = {name: trip for name, trip in stored.items() if not trip.reset}
         if options.reset is not None:
             if options.reset not in tripped:
                 known = ", ".join(tripped) or "none"
@@ -45,21 +46,24 @@ def guard_command(options: argparse.Namespace) -> bool:
                     f"--reset {options.reset}: not tripped; tripped in {options.folder}: {known}"
                 )
                 raise OutputError(message)
-            guard_file(options.folder, options.reset).unlink(missing_ok=True)
-            line = f"{options.reset}: reset; the flag decides again"
+            mark_reset(guard_file(options.folder, options.reset), tripped[options.reset])
+            line = f"{options.reset}: reset; every worker lets the flag decide within a second"
             say.print(line, highlight=False, markup=False, soft_wrap=True)
             return True
     except OSError as error:
         message = f"{options.folder}: {(error.strerror or 'cannot be read').lower()}"
         raise OutputError(message) from error
-    for name, trip in tripped.items():
+    for name, trip in stored.items():
+        state = f"tripped since {trip.since}"
+        if trip.reset:
+            state = f"reset at {trip.reset}, had tripped at {trip.since}"
         say.print(
-            f"{name}: tripped since {trip.since} (worker {trip.worker}): {trip.why}",
+            f"{name}: {state} (worker {trip.worker}): {trip.why}",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
     if not tripped:
-        line = f"no guard has tripped in {options.folder}"
+        line = f"no guard is tripped in {options.folder}"
         say.print(line, highlight=False, markup=False, soft_wrap=True)
     return not tripped

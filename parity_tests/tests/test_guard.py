@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -10,10 +12,19 @@ import pytest
 
 from retry_parity._native import Switch
 from retry_parity.cli import main
-from retry_parity.guard import Guard, Trip, guard_file, read_trip
+from retry_parity.guard import (
+    Guard,
+    Trip,
+    guard_file,
+    mark_reset,
+    read_trip,
+    stored_trips,
+    tripped_guards,
+)
 from retry_parity.settings import GuardSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -106,32 +117,120 @@ def test_it_outlives_a_restart(tmp_path: Path) -> None:
     assert switch.tripped
 
 
-def test_removing_the_file_resets_every_worker(tmp_path: Path) -> None:
-    """That is what `retry-parity guard --reset` does; a later trip is written again."""
+def test_a_mark_resets_every_worker_that_knows_the_trip(tmp_path: Path) -> None:
+    """What `retry-parity guard --reset` writes; a later trip stands, whatever is in the file."""
     path = guard_file(tmp_path, "retry")
     made, switch, _ = guard(limit=0)
+    late, late_switch, _ = guard(limit=0)
     made.note("retry-lost")
     made.synchronise(path)
-    path.unlink()
-    made.synchronise(path)
+    mark_reset(path, stored_trips(tmp_path)["retry"])
+    late.note("delay")
+    for each in (made, late):
+        each.synchronise(path)
     assert not switch.tripped
-    made.note("delay")
-    made.synchronise(path)
-    assert "delay" in json.loads(path.read_text())["why"]
+    assert late_switch.tripped
+    assert "delay" in tripped_guards(tmp_path)["retry"].why
 
 
-def test_a_folder_that_goes_away_is_no_reset(tmp_path: Path) -> None:
-    """A clean-up, a lost mount: the guard was reset by it, and nobody had looked."""
+def test_of_two_trips_at_once_one_reset_is_enough(tmp_path: Path) -> None:
+    """Two workers see trouble in one second: the one whose file is there holds for both."""
+    path = guard_file(tmp_path, "retry")
+    both = [guard(limit=0) for _ in range(2)]
+    for made, _, _ in both:
+        made.note("retry-lost")
+    for made, _, _ in both * 2:
+        made.synchronise(path)
+    mark_reset(path, tripped_guards(tmp_path)["retry"])
+    for made, switch, _ in both:
+        made.synchronise(path)
+        assert not switch.tripped
+    assert tripped_guards(tmp_path) == {}
+
+
+def remove(path: Path) -> None:
+    """Clean the folder as an operator or a cleaner by age does."""
+    path.unlink()
+
+
+def remove_folder(path: Path) -> None:
+    """Lose the folder as a whole."""
+    shutil.rmtree(path.parent)
+
+
+def make_folder_again(path: Path) -> None:
+    """Lose the folder; somebody else makes it before the next look."""
+    shutil.rmtree(path.parent)
+    path.parent.mkdir()
+
+
+def empty(path: Path) -> None:
+    """Leave a file in which nothing is, as a full disk does."""
+    path.write_bytes(b"")
+
+
+def put_folder(path: Path) -> None:
+    """Put a folder in the place of the file."""
+    path.unlink()
+    path.mkdir()
+
+
+def put_pipe(path: Path) -> None:
+    """Put a pipe there, which a reader would wait for."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+def mark_another(path: Path) -> None:
+    """Reset a trip that is not this one."""
+    mark_reset(path, Trip("why", "then", 1, id="another"))
+
+
+def link_nowhere(path: Path) -> None:
+    """Put a link there whose target is gone."""
+    path.unlink()
+    path.symlink_to(path.parent / "none")
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        remove,
+        remove_folder,
+        make_folder_again,
+        empty,
+        put_folder,
+        put_pipe,
+        mark_another,
+        link_nowhere,
+    ],
+)
+def test_only_a_mark_resets(tmp_path: Path, lose: Callable[[Path], None]) -> None:
+    """A guard that had tripped reset itself where its file was gone and its folder was there."""
     path = guard_file(tmp_path / "evidence", "retry")
     made, switch, _ = guard(limit=0)
     made.note("retry-lost")
     made.synchronise(path)
-    shutil.rmtree(path.parent)
+    lose(path)
+    for _ in range(2):
+        with contextlib.suppress(OSError):
+            made.synchronise(path)
+    assert switch.tripped
+    assert "retry" in tripped_guards(path.parent)
+    new, new_switch, _ = guard()
+    new.synchronise(path)
+    assert new_switch.tripped
+
+
+def test_a_file_is_kept_fresh(tmp_path: Path) -> None:
+    """A cleaner by age takes what nobody touches; this file was the only one of its folder."""
+    path = guard_file(tmp_path, "retry")
+    made, _, _ = guard(limit=0)
+    made.note("retry-lost")
     made.synchronise(path)
-    assert switch.tripped
-    assert path.exists()
-    made.synchronise(guard_file(tmp_path / "other", "retry"))
-    assert switch.tripped
+    os.utime(path, (0, 0))
+    made.synchronise(path)
+    assert path.stat().st_mtime > 0
 
 
 @pytest.mark.parametrize(
@@ -164,7 +263,8 @@ def test_a_file_says_why_since_when_and_who(tmp_path: Path) -> None:
     """What `retry-parity guard` shows."""
     path = guard_file(tmp_path, "retry")
     path.write_text(json.dumps({"why": "w", "since": "2026-01-01T00:00:00+00:00", "worker": 7}))
-    assert read_trip(path) == Trip("w", "2026-01-01T00:00:00+00:00", 7)
+    found = read_trip(path)
+    assert found == Trip("w", "2026-01-01T00:00:00+00:00", 7, id=found.id if found else "")
     assert read_trip(tmp_path / "none") is None
 
 
@@ -181,7 +281,10 @@ def test_the_command_line_shows_and_resets(
     assert "the last one: retry-lost" in shown
     assert main(["guard", str(tmp_path), "--reset", "my plugin"]) == 0
     assert main(["guard", str(tmp_path)]) == 0
-    assert "no guard has tripped" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "my plugin: reset at " in shown
+    assert "no guard is tripped" in shown
+    assert main(["guard", str(tmp_path), "--reset", "my plugin"]) == 2
 
 
 def test_the_command_line_refuses_in_one_line(
@@ -206,4 +309,4 @@ def test_any_plugin_name_has_a_file_of_its_own(
     assert main(["guard", str(tmp_path)]) == 1
     assert capsys.readouterr().out.startswith(f"{name}: tripped since ")
     assert main(["guard", str(tmp_path), "--reset", name]) == 0
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [guard_file(tmp_path, name)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from retry_parity.deciding.merging import merge
 from retry_parity.deciding.reading import read_evidence
 from retry_parity.deciding.run_files import EvidenceError
 from retry_parity.deciding.totals import Totals
+from retry_parity.guard import Trip, guard_file
 
 FEW = dict.fromkeys(COMMON, 5)
 
@@ -238,6 +239,21 @@ def test_a_merged_file_that_is_not_whole_is_no_whole_evidence(tmp_path: Path, to
     reading = read_evidence([out])
     assert reading.totals.runs.total() == 4
     assert reading.unreadable == 1
+
+
+def test_guards_are_merged_in_any_order_and_one_that_was_reset_stays_so(tmp_path: Path) -> None:
+    """A gateway's folder may have been copied before the reset, and another one's after it."""
+    trips = {"a": Trip("w", "then", 7, id="1"), "b": Trip("w", "then", 7, id="1", reset="later")}
+    for name, trip in trips.items():
+        write_run(tmp_path / name, run_line(name), counts_line(FEW))
+        guard_file(tmp_path / name, "retry").write_text(json.dumps(asdict(trip)))
+    outs = [tmp_path / f"{number}.jsonl" for number in range(3)]
+    merge([tmp_path / "a", tmp_path / "b"], outs[0])
+    merge([tmp_path / "a"], outs[1])
+    merge([tmp_path / "b", outs[1], outs[1]], outs[2])
+    assert outs[0].read_bytes() == outs[2].read_bytes()
+    assert read_evidence([outs[0]]).trips == [trips["b"]]
+    assert read_evidence([outs[1]]).trips == [trips["a"]]
 
 
 def test_evidence_that_contradicts_itself_is_not_merged(tmp_path: Path) -> None:

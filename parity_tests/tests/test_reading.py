@@ -15,7 +15,7 @@ from retry_parity.deciding.catalogue import catalogue, load_run
 from retry_parity.deciding.kept_samples import KeptSamples
 from retry_parity.deciding.problems import Problems
 from retry_parity.deciding.reading import Reading, read_evidence
-from retry_parity.deciding.run_files import EvidenceError
+from retry_parity.deciding.run_files import EvidenceError, Guards
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -391,7 +391,7 @@ def test_a_gateway_may_go_on_writing(tmp_path: Path) -> None:
     """What has grown is put in a new file while it is read; the later state counts then."""
     folder = write_run(tmp_path, run_line("a"), *(counts_line(FEW, n) for n in range(1, 20)))
     problems = Problems()
-    (copies,) = catalogue([tmp_path], problems).values()
+    (copies,) = catalogue([tmp_path], problems, Guards()).values()
     later = lines(run_line("a"), counts_line(dict.fromkeys(COMMON, 70), 20))
     (folder / "counts.jsonl").write_bytes(later)
     assert load_run(copies, problems).counts["matches"] == 140

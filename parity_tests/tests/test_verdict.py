@@ -25,6 +25,7 @@ from retry_parity.cli import main
 from retry_parity.compare import Kind
 from retry_parity.deciding.judging_evidence import judge
 from retry_parity.deciding.merge_cli import add_merge, merge_command
+from retry_parity.deciding.merging import merge
 from retry_parity.deciding.reading import read_evidence
 from retry_parity.deciding.thresholds import (
     Thresholds,
@@ -35,6 +36,7 @@ from retry_parity.deciding.thresholds import (
 from retry_parity.deciding.totals import SIDES
 from retry_parity.deciding.verdict import Answer, Check, Verdict
 from retry_parity.deciding.verdict_cli import add_verdict, verdict_command
+from retry_parity.guard import Trip, guard_file, mark_reset
 from retry_parity.strata import reachable
 
 if TYPE_CHECKING:
@@ -297,6 +299,45 @@ def test_a_drill_is_never_ready(tmp_path: Path) -> None:
         "candidate"
     ]
     assert verdict.answer is Answer.NOT_READY
+
+
+@pytest.mark.parametrize("given", [".", "retry", "retry/a", "retry/a/counts.jsonl", "merged"])
+@pytest.mark.parametrize("content", ['{"why": "w", "since": "then", "worker": 7}', "", None])
+def test_a_tripped_guard_beside_the_runs_is_never_ready(
+    tmp_path: Path, content: str | None, given: str
+) -> None:
+    """A worker may die between the trip and the counts; `verdict` said that it never tripped."""
+    evidence = tmp_path / "evidence"
+    live(evidence)
+    file = guard_file(evidence, material.PLUGIN)
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_text(content)
+    read = evidence / given
+    if given == "merged":
+        read = tmp_path / "merged.jsonl"
+        merge([evidence], read)
+    check = answer(judged(read), "guard")
+    assert check.answer is Answer.NOT_READY
+    assert "its file says tripped since" in check.said
+
+
+@pytest.mark.parametrize("plugin", [material.PLUGIN, "another"])
+def test_a_guard_that_was_reset_or_is_of_another_plugin_is_no_obstacle(
+    tmp_path: Path, plugin: str
+) -> None:
+    """A person has looked; the line says so."""
+    live(tmp_path / "evidence")
+    trip = Trip("w", "then", 7, id="1")
+    file = guard_file(tmp_path / "evidence", plugin)
+    if plugin == material.PLUGIN:
+        mark_reset(file, trip)
+    else:
+        file.write_text("{}")
+    check = answer(judged(tmp_path / "evidence"), "guard")
+    assert check.answer is Answer.READY
+    assert ("it was reset at" in check.said) == (plugin == material.PLUGIN)
 
 
 def test_a_run_that_cannot_be_read_is_insufficient(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from gateway.tests.configurations import BUDGET, DRILL, SECRET
 from gateway.tests.evidence import Evidence
 from gateway.tests.live import wait_for_lines
 from gateway.tests.page import page_when
-from retry_parity.guard import guard_file, tripped_guards
+from retry_parity.guard import guard_file, mark_reset, tripped_guards
 
 if TYPE_CHECKING:
     from gateway.client import Client
@@ -61,7 +61,8 @@ class Drill:
     def reset(self) -> None:
         """Reset the guard as the command does, and wait until every worker says that it knows."""
         before = len(self.stack.said())
-        guard_file(self.evidence.folder, PLUGIN_NAME).unlink()
+        trip = tripped_guards(self.evidence.folder)[PLUGIN_NAME]
+        mark_reset(guard_file(self.evidence.folder, PLUGIN_NAME), trip)
         self.wait_until_reset(before)
 
     def wait_until_reset(self, before: int) -> None:

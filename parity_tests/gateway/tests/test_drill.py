@@ -85,7 +85,7 @@ def test_a_person_resets_the_guard(drill: Drill) -> None:
     assert told == (0, f"{PLUGIN_NAME}: reset; the flag decides again\n", "")
     drill.wait_until_reset(before)
     told = drill.guard()
-    assert (told.status, told.output.partition(" in ")[0]) == (0, "no guard has tripped")
+    assert (told.status, told.output.partition(" in ")[0]) == (0, "no guard is tripped")
     page_when(drill.stack.gateway, lambda page: page.total("guard_tripped") == 0)
     assert _decided_by_each_worker(drill) == {"rust": DRILL.workers}
 

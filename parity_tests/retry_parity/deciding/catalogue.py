@@ -12,6 +12,7 @@ from retry_parity.deciding.problems import shown
 from retry_parity.deciding.run_files import (
     EvidenceError,
     Found,
+    Guards,
     canonical,
     count_files,
     scan,
@@ -46,13 +47,14 @@ def ignore(_done: int, _total: int, /) -> None:
 
 
 def catalogue(
-    paths: Sequence[Path], problems: Problems, advance: Advance = ignore
+    paths: Sequence[Path], problems: Problems, guards: Guards, advance: Advance = ignore
 ) -> dict[str, Copies]:
     """Find all runs.
 
     Args:
         paths: Folders of evidence at any level, and merged files.
         problems: What is odd goes there.
+        guards: Those that have tripped go there.
         advance: Told of the bytes that were read.
 
     Returns:
@@ -62,14 +64,14 @@ def catalogue(
         EvidenceError: A path is no evidence or cannot be read, or two different runs have one id.
     """
     files: dict[Path, Path] = {}
-    for path in count_files(paths):
+    for path in count_files(paths, guards):
         if files.setdefault(path.resolve(), path) is not path:
             problems.add("a file that is given more than once, counted once", path)
     sizes = {path: _size(path) for path in files.values()}
     done, total = 0, sum(sizes.values())
     found: dict[str, Copies] = {}
     for path, size in sizes.items():
-        for each in scan(path, problems):
+        for each in scan(path, problems, guards):
             copies = found.get(each.run, ())
             if copies and copies[0].about != each.about:
                 what = "two different runs have the id"

@@ -54,7 +54,7 @@ def judge(reading: Reading, thresholds: Thresholds, today: dt.date | None = None
         _check_candidate(reading),
         _check_divergences(totals, bound, thresholds),
         _check_impact(impact, thresholds.impact),
-        _check_guard(totals),
+        _check_guard(reading),
         _check_trouble(
             "candidate errors",
             totals.candidate_errors,
@@ -189,13 +189,22 @@ def _check_impact(rows: Sequence[ImpactRow], thresholds: ImpactThresholds) -> Ch
     return Check("impact", Answer.NOT_READY, said)
 
 
-def _check_guard(totals: Totals) -> Check:
+def _check_guard(reading: Reading) -> Check:
+    """Look at the counts of the runs and at the guard's file: a worker may die between the two."""
+    totals = reading.totals
     said = (
         f"it tripped {totals.guard_trips:,} times, "
         f"{totals.guard_tripped:,} runs ended while it was tripped"
     )
+    holding = [trip for trip in reading.trips if not trip.reset]
+    if holding:
+        since = shown(holding[0].since)
+        return Check("guard", Answer.NOT_READY, f"{said}; its file says tripped since {since}")
     if totals.guard_trips or totals.guard_tripped:
         return Check("guard", Answer.NOT_READY, said)
+    if reading.trips:
+        reset = shown(max(trip.reset for trip in reading.trips))
+        return _passes("guard", f"it tripped in none of these runs; it was reset at {reset}")
     return _passes("guard", "it never tripped")
 
 

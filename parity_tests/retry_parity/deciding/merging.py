@@ -1,15 +1,15 @@
 """Evidence of a fleet in one file: a union by run id.
 
 INVARIANT: merging is associative, commutative and idempotent, and equal evidence merges to equal
-bytes: a run's line follows from the run alone, lines are in the order of the run ids, and the last
-one says how many they are.
+bytes: a run's line follows from the run alone, lines are in the order of the run ids, guards that
+have tripped follow, and the last line says how many there are.
 """
 
 from __future__ import annotations
 
 import contextlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from retry_parity.deciding.catalogue import catalogue, ignore, load_run
@@ -17,8 +17,10 @@ from retry_parity.deciding.problems import Problems, shown
 from retry_parity.deciding.run_files import (
     MERGED,
     MERGED_END,
+    MERGED_GUARD,
     UNREADABLE,
     EvidenceError,
+    Guards,
     canonical,
 )
 from retry_parity.deciding.values import is_shallow
@@ -71,7 +73,8 @@ def merge(
         message = f"{out}: is no regular file, a merged file can only be one"
         raise EvidenceError(message)
     problems = Problems()
-    runs = catalogue(paths, problems, advance)
+    guards = Guards()
+    runs = catalogue(paths, problems, guards, advance)
     if not without_unreadable and (count := problems.count(UNREADABLE)):
         message = (
             f"{problems.first(UNREADABLE)}; {count:,} in all: what they would show must not get "
@@ -88,7 +91,12 @@ def merge(
             for number, copies in enumerate(runs.values(), start=1):
                 _write(file, load_run(copies, problems, with_samples=True))
                 advance(number, len(runs))
-            file.write(b'{"kind":"%s","runs":%d}\n' % (MERGED_END.encode(), len(runs)))
+            tripped = list(guards.items())
+            for plugin, trip in tripped:
+                line = {"kind": MERGED_GUARD, "plugin": plugin, "trip": asdict(trip)}
+                file.write(canonical(line) + b"\n")
+            end = {"kind": MERGED_END, "runs": len(runs)}
+            file.write(canonical(end | ({"guards": len(tripped)} if tripped else {})) + b"\n")
         part.replace(target)
     except OSError as error:
         message = f"{out}: cannot be written: {(error.strerror or 'error').lower()}"

@@ -19,6 +19,7 @@ from retry_parity.deciding.problems import HASH_SHOWN, Problems, shown
 from retry_parity.deciding.run_files import (
     UNREADABLE,
     EvidenceError,
+    Guards,
     Traits,
     canonical,
 )
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from retry_parity.deciding.catalogue import Advance
     from retry_parity.deciding.loaded_runs import Loaded
+    from retry_parity.guard import Trip
 
 _MOST_SEEDS: Final = 1000
 
@@ -75,6 +77,7 @@ class Reading:
             (SHA-256 of all that counts).
         unreadable: Runs that cannot be read; each might have shown anything.
         left_out: Runs that do not count, by reason.
+        trips: The latest trip of each guard beside the runs, also where it was reset.
     """
 
     totals: Totals
@@ -84,6 +87,7 @@ class Reading:
     identity: Mapping[str, object]
     unreadable: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    trips: Sequence[Trip] = ()
 
 
 def read_evidence(  # noqa: PLR0913 - what counts, each by its name
@@ -112,7 +116,8 @@ def read_evidence(  # noqa: PLR0913 - what counts, each by its name
             plugin or config is meant.
     """
     problems = Problems()
-    runs = catalogue(paths, problems, advance)
+    guards = Guards()
+    runs = catalogue(paths, problems, guards, advance)
     choice = _Choice(runs, plugin, config, versions or {}, problems)
     sum_of_all = _Sum(with_samples=with_samples)
     for number, copies in enumerate(choice.runs, start=1):
@@ -134,6 +139,11 @@ def read_evidence(  # noqa: PLR0913 - what counts, each by its name
         identity=choice.identity | sum_of_all.identity(),
         unreadable=problems.count(UNREADABLE),
         left_out=dict(choice.left_out),
+        trips=[
+            trip
+            for name, trip in guards.items()
+            if choice.identity["plugin"] in {name, ""}  # generated runs are about no plugin
+        ],
     )
 
 

@@ -12,11 +12,12 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, NoReturn
 
 from retry_parity.deciding.problems import shown
 from retry_parity.deciding.values import is_count, is_shallow, is_time
 from retry_parity.evidence_files import COUNTS, FORMAT, SAMPLES, TIMING, Source
+from retry_parity.guard import Trip, parse_trip, stored_trips
 from retry_parity.traces.reading import TRACE
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: The kind of a merged file's lines.
 MERGED: Final = "merged-run"
+#: The kind of its lines about guards that have tripped.
+MERGED_GUARD: Final = "merged-guard"
 #: The kind of its last line, which says how many they are: one that was cut off between two lines
 #: does not look whole.
 MERGED_END: Final = "merged-end"
@@ -118,17 +121,58 @@ def evidence_paths(given: Sequence[str]) -> list[Path]:
     return [Path(each) for each in given]
 
 
-def count_files(paths: Sequence[Path]) -> Iterator[Path]:
+class Guards:
+    """The guards that have tripped, by plugin and id of the trip: each once, its reset if any."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._trips: dict[tuple[str, str], Trip] = {}
+        self._seen: set[Path] = set()
+
+    def add(self, plugin: str, trip: Trip) -> None:
+        """Add a trip; one that was reset stays so."""
+        known = self._trips.setdefault((plugin, trip.id), trip)
+        self._trips[plugin, trip.id] = max(known, trip, key=lambda each: (each.reset, repr(each)))
+
+    def look_into(self, folder: Path) -> None:
+        """Read the guards' files of a folder, once.
+
+        Raises:
+            EvidenceError: The folder, or such a file, cannot be read.
+        """
+        if folder in self._seen:
+            return
+        self._seen.add(folder)
+        try:
+            trips = stored_trips(folder)
+        except OSError as error:
+            _refuse(error)
+        for plugin, trip in trips.items():
+            self.add(plugin, trip)
+
+    def items(self) -> Iterator[tuple[str, Trip]]:
+        """Give plugin and trip, always in the same order."""
+        for (plugin, _), trip in sorted(self._trips.items()):
+            yield plugin, trip
+
+
+def count_files(paths: Sequence[Path], guards: Guards) -> Iterator[Path]:
     """Give the files with counts under folders, and files that are named themselves.
 
     Links to folders are followed, and each folder is looked at once. A folder in which a run left
     anything else is one whose counts are lost: the file that should be there is given.
+
+    Args:
+        paths: The folders and files.
+        guards: Those that have tripped go there; their files lie beside the folders of the runs.
 
     Raises:
         EvidenceError: A path is neither, cannot be read, or a folder has no evidence.
     """
     for path in paths:
         if path.is_file():
+            if path.name == COUNTS:
+                _look_above(path.parent, guards)
             yield path
             continue
         if not path.is_dir():
@@ -143,13 +187,26 @@ def count_files(paths: Sequence[Path]) -> Iterator[Path]:
                 folders.clear()
                 continue
             seen.add(real)
+            guards.look_into(Path(real))
             if _is_of_a_run(folders, names):
                 empty = False
+                _look_above(Path(folder), guards)
                 yield Path(folder) / COUNTS
             folders[:] = sorted(set(folders) - {COUNTS})
         if empty:
             message = f"{path}: no evidence in this folder; a merged file is given by its own name"
             raise EvidenceError(message)
+
+
+def _look_above(run: Path, guards: Guards) -> None:
+    """Look for guards in the folder of evidence that a run is in: that of its plugin, or above.
+
+    Raises:
+        EvidenceError: What is there cannot be read.
+    """
+    plugin = run.resolve().parent
+    for folder in (plugin, plugin.parent):
+        guards.look_into(folder)
 
 
 def _is_of_a_run(folders: Sequence[str], names: Sequence[str]) -> bool:
@@ -159,13 +216,18 @@ def _is_of_a_run(folders: Sequence[str], names: Sequence[str]) -> bool:
     )
 
 
-def _refuse(error: OSError) -> None:
+def _refuse(error: OSError) -> NoReturn:
     message = f"{error.filename}: cannot be read: {(error.strerror or 'error').lower()}"
     raise EvidenceError(message) from error
 
 
-def scan(path: Path, problems: Problems) -> list[Found]:
+def scan(path: Path, problems: Problems, guards: Guards) -> list[Found]:
     """Find the runs of a file: one in ``counts.jsonl``, any number in a merged file.
+
+    Args:
+        path: The file.
+        problems: What is odd goes there.
+        guards: Those of a merged file go there.
 
     Raises:
         EvidenceError: The file cannot be read, or is no evidence at all.
@@ -180,7 +242,7 @@ def scan(path: Path, problems: Problems) -> list[Found]:
             kind = None if first is None else first.get("kind")
             if kind == MERGED:
                 file.seek(0)
-                return list(_scan_merged(path, file, problems))
+                return list(_scan_merged(path, file, problems, guards))
             if first is not None and kind == "run":
                 found = scan_counts(path, file, first, problems)
                 return [] if found is None else [found]
@@ -194,17 +256,21 @@ def scan(path: Path, problems: Problems) -> list[Found]:
     return []
 
 
-def _scan_merged(path: Path, file: BinaryIO, problems: Problems) -> Iterator[Found]:
-    offset = since_end = 0
+def _scan_merged(path: Path, file: BinaryIO, problems: Problems, guards: Guards) -> Iterator[Found]:
+    offset = since_end = guards_since_end = 0
     is_whole = True
     while raw := file.readline(LONGEST_LINE):
         line = _glance_merged(raw) or parsed(raw)
         if line is not None and line.get("kind") == MERGED_END:
             # Merged files one after the other are as good as one.
-            if line.get("runs") != since_end or not raw.endswith(b"\n"):
+            expected = line.get("runs"), line.get("guards", 0)
+            if expected != (since_end, guards_since_end) or not raw.endswith(b"\n"):
                 what = f"{UNREADABLE}, lines of a merged file are missing"
                 problems.add(what, f"{path} ({since_end:,} of {shown(line.get('runs'))})")
-            since_end = 0
+            since_end = guards_since_end = 0
+        elif line is not None and line.get("kind") == MERGED_GUARD:
+            guards.add(str(line.get("plugin")), parse_trip(line.get("trip"), canonical(line)))
+            guards_since_end += 1
         else:
             since_end += 1
             found = _found_in_line(line, path, offset, problems)

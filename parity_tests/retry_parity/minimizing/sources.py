@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from retry_parity import candidates
 from retry_parity.deciding.loaded_runs import load
 from retry_parity.deciding.problems import Problems
-from retry_parity.deciding.run_files import LONGEST_LINE, MERGED, Found, count_files, parsed, scan
+from retry_parity.deciding.run_files import (
+    LONGEST_LINE,
+    MERGED,
+    Found,
+    Guards,
+    count_files,
+    parsed,
+    scan,
+)
 from retry_parity.evidence_files import COUNTS, config_hash
 from retry_parity.flag import without_section
 from retry_parity.minimizing.rehearsal import MinimizeError
@@ -79,13 +87,13 @@ def find_sources(paths: Sequence[Path]) -> list[Traffic | Sampled]:
     """
     found: list[Traffic | Sampled] = []
     traces: list[Path] = []
-    problems = Problems()
+    problems, guards = Problems(), Guards()
     for path in paths:
         if not _is_evidence(path):
             traces.append(path)
             continue
-        for counts in sorted(count_files([path])):
-            for run in scan(counts, problems):
+        for counts in sorted(count_files([path], guards)):
+            for run in scan(counts, problems, guards):
                 recorded = None if run.merged else counts.with_name(TRACE)
                 if recorded is not None and recorded.is_file() and recorded.stat().st_size:
                     found += [
