@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 
 class ServiceState(StrEnum):
-    """How the feature-flag service is doing."""
+    """How the feature-flag service is doing; only under ``READY`` is a current value in force.
+
+    ``STALE``: it answers, with a value that is not taken; an older one holds, if there is any.
+    """
 
     ABSENT = "absent"
     NOT_READY = "not ready"
     READY = "ready"
+    STALE = "stale"
     GONE = "gone"
 
 

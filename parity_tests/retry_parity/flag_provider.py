@@ -7,6 +7,7 @@ notice. Everything here belongs to the follower's thread; see `flag_service`.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import os
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from retry_parity import state_file
 from retry_parity.flag import Implementation
 
 if TYPE_CHECKING:
@@ -185,11 +187,14 @@ class Service:
             made = self._made()
             # The SDK would forget to shut the old one down if the new one cannot begin.
             self._vacate()
+            if self._path is not None:
+                # The provider would wait for whoever writes to a pipe.
+                state_file.read(self._path)
             self._listen(again=True)
             self._provider = made
             self._api.set_provider_and_wait(self._provider, self._domain)
         except Exception as error:  # noqa: BLE001 - the service's trouble is never the caller's
-            self._cause = short(repr(error.__cause__ or error), MOST_EXPLAINED)
+            self._cause = short(_explained(error.__cause__ or error), MOST_EXPLAINED)
             self._backoff_s = min(2 * self._backoff_s, _LONGEST_BACKOFF_S)
         else:
             self._backoff_s = REREAD_S
@@ -299,6 +304,18 @@ class Once(logging.Filter):
         before = self._last.get(message)
         self._last[message] = now
         return before is None or now - before > _REPEATS_S
+
+
+def _explained(error: BaseException) -> str:
+    """Say what keeps a service from being read, for the operator."""
+    if isinstance(error, json.JSONDecodeError):
+        where = f"line {error.lineno} column {error.colno}"
+        return f"is no JSON, {where}: {error.msg}; a YAML file has to end in .yaml"
+    if isinstance(error, UnicodeDecodeError):
+        return "is not UTF-8"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return repr(error)
 
 
 def _answer(details: FlagEvaluationDetails[_T]) -> _T | Refused | None:

@@ -16,6 +16,10 @@ What the service says, and what is taken from it:
 - a service that is gone (file deleted or not readable, connection lost) says nothing new: the
   last values hold.
 
+A worker that starts while nothing usable is said takes the last values that any worker has read, if
+they are kept (`last_flags`), so that it agrees with those that run. ``RETRY_IMPLEMENTATION`` goes
+before them: it is the way back that needs no service.
+
 This module does not say whether the service, the environment or the config wins, and it does not
 read flags files itself. gRPC does not promise to work in the child of a process that used it: with
 a flagd, start in the worker only.
@@ -34,7 +38,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from retry_parity.figures import ServiceState
-from retry_parity.flag import Implementation
+from retry_parity.flag import ENVIRONMENT_VARIABLE, Implementation
 from retry_parity.flag_provider import (
     CANARY_FLAG,
     IMPLEMENTATION_FLAG,
@@ -47,9 +51,11 @@ from retry_parity.flag_provider import (
     Service,
     short,
 )
+from retry_parity.last_flags import LastFlagsFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from retry_parity.settings import ServiceSettings
 
@@ -73,7 +79,7 @@ class Told:
         implementation: The last good value; ``None``: there never was one, or the service does
             not set the flag (any more).
         canary_percent: Likewise, 0 to 100.
-        state: How the service is doing. ``GONE`` is only what had been ``READY``.
+        state: How the service is doing. ``GONE`` is only what had answered before.
         rejected: Values that were not taken so far; a value that stays counts once.
     """
 
@@ -122,7 +128,13 @@ class FlagFollower:
     One follower for each name: two would take each other's provider away.
     """
 
-    def __init__(self, name: str, settings: ServiceSettings, tell: Callable[[Told], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: ServiceSettings,
+        tell: Callable[[Told], None],
+        keep_in: Path | None = None,
+    ) -> None:
         """Remember what to follow; nothing is imported, opened or started.
 
         Args:
@@ -130,10 +142,13 @@ class FlagFollower:
             settings: Which service.
             tell: Called on the follower's thread whenever `Told` changed, and only then. What
                 holds before the first call is `NOTHING_TOLD`. An exception is logged.
+            keep_in: File of the last good values; ``None`` keeps none.
         """
         self._name = name
         self._settings = settings
-        self._known = _Known(_described(settings), tell)
+        service = _described(settings)
+        kept = None if keep_in is None else LastFlagsFile(keep_in, service)
+        self._known = _Known(service, tell, kept)
         # By process id: a fork copies this dict, but not the threads that it speaks of.
         self._runs: dict[int, _Run] = {}
         self._is_told = False
@@ -246,9 +261,15 @@ class _Run:
 class _Known:
     """What was learnt, what of it was told, and what operators have read about it."""
 
-    def __init__(self, service: str, tell: Callable[[Told], None]) -> None:
+    def __init__(
+        self, service: str, tell: Callable[[Told], None], kept: LastFlagsFile | None
+    ) -> None:
         self._service = service
         self._tell = tell
+        self._kept = kept
+        self._is_kept_read = False
+        self._age = ""
+        self._kept_trouble = ""
         self._told = NOTHING_TOLD
         self._ever_ready = False
         self._logged: ServiceState | None = None
@@ -266,7 +287,9 @@ class _Known:
         Returns:
             Whether the service is ready and was not before.
         """
-        told = replace(self._told, state=self._state(ready=read is not None))
+        state = self._state(read)
+        known = self._told if state is ServiceState.READY else self._known_or_kept()
+        told = replace(known, state=state)
         if read is not None:
             implementation, percent = read
             refused = self._refused(IMPLEMENTATION_FLAG, implementation, told.implementation)
@@ -276,6 +299,8 @@ class _Known:
                 told = replace(told, implementation=implementation)
             if not isinstance(percent, Refused):
                 told = replace(told, canary_percent=percent)
+        if state is ServiceState.READY:
+            self._keep(told)
         recovered = self._log_state(told, trouble)
         if told != self._told:
             self._told = told
@@ -288,11 +313,50 @@ class _Known:
         except BaseException:  # noqa: BLE001 - it is ours to go on, whoever listens
             _log.exception("flag service: whom it is told to failed")
 
-    def _state(self, *, ready: bool) -> ServiceState:
-        self._ever_ready |= ready
-        if ready:
-            return ServiceState.READY
-        return ServiceState.GONE if self._ever_ready else ServiceState.NOT_READY
+    def _state(self, read: Reading | None) -> ServiceState:
+        if read is None:
+            return ServiceState.GONE if self._ever_ready else ServiceState.NOT_READY
+        self._ever_ready = True
+        refused = any(isinstance(value, Refused) for value in read)
+        return ServiceState.STALE if refused else ServiceState.READY
+
+    def _known_or_kept(self) -> Told:
+        """Give what is known; where nothing was read so far, what another worker has read last."""
+        if self._kept is None or self._is_kept_read or os.environ.get(ENVIRONMENT_VARIABLE):
+            return self._told
+        self._is_kept_read = True
+        kept = None
+        with self._noting_trouble():
+            kept = self._kept.read()
+        if kept is None:
+            return self._told
+        self._age = f", as read {kept.age} ago"
+        return replace(
+            self._told, implementation=kept.implementation, canary_percent=kept.canary_percent
+        )
+
+    def _keep(self, told: Told) -> None:
+        self._is_kept_read, self._age = True, ""
+        if self._kept is not None:
+            with self._noting_trouble():
+                self._kept.keep(told.implementation, told.canary_percent)
+
+    @contextlib.contextmanager
+    def _noting_trouble(self) -> Iterator[None]:
+        """Log a trouble with the file of the last values once, until it is another one."""
+        trouble = ""
+        try:
+            yield
+        except OSError as error:
+            trouble = (error.strerror or type(error).__name__).lower()
+        if trouble and trouble != self._kept_trouble:
+            _log.warning(
+                "flag service %s: its last values cannot be kept beside the evidence (%s): a "
+                "worker that starts while it is gone decides by the environment or the config",
+                self._service,
+                trouble,
+            )
+        self._kept_trouble = trouble
 
     def _refused(self, flag: str, value: object, good: object) -> int:
         """Note a reading of a flag; 1 when it is one to be counted as refused."""
@@ -311,7 +375,7 @@ class _Known:
                 flag,
                 value.given,
                 _ALLOWED[flag],
-                _holding(good),
+                self._holding(good),
             )
         return 1
 
@@ -320,21 +384,25 @@ class _Known:
         if told.state is before:
             return False
         if told.state is ServiceState.READY:
-            again = "back" if before is ServiceState.GONE else "ready"
+            again = "ready" if before in {None, ServiceState.NOT_READY} else "back"
             _log.info("flag service %s is %s", self._service, again)
             return True
+        if told.state is ServiceState.STALE:
+            # The value that is not taken was told with what is allowed.
+            return before is not None
         _log.warning(
             "flag service %s is %s (%s); %s",
             self._service,
             told.state,
             trouble,
-            _holding(told.implementation),
+            self._holding(told.implementation),
         )
         return False
 
-
-def _holding(good: object) -> str:
-    return "the environment or the plugin config holds" if good is None else f"{good} holds"
+    def _holding(self, good: object) -> str:
+        if good is None:
+            return "the environment or the plugin config holds"
+        return f"{good} holds{self._age}"
 
 
 def _described(settings: ServiceSettings) -> str:

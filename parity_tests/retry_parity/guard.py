@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import secrets
-import stat
 import threading
 import time
 from collections import deque
@@ -26,6 +25,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
+from retry_parity import state_file
 from retry_parity.settings import GuardSettings
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ _SUFFIX: Final = ".guard.json"
 _UNREADABLE: Final = "its state file cannot be read"
 #: What opening says of something that is there and will not become a readable file by waiting.
 _NO_FILE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO})
-#: Of a state file; a longer one is none, bytes.
-_LONGEST_FILE: Final = 1024 * 1024
 #: A state file is touched when it is older, so that no cleaner by age takes it, seconds.
 _TOUCHED_EVERY_S: Final = 3600.0
 
@@ -233,7 +231,7 @@ def read_trip(path: Path) -> Trip | None:
         OSError: The folder cannot be read, or the disk failed.
     """
     try:
-        raw = _read(path)
+        raw = state_file.read(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -268,13 +266,6 @@ def parse_trip(stored: Any, raw: bytes) -> Trip:
         return Trip(_UNREADABLE, "an unknown time", 0, id=content_id)
 
 
-def _read(path: Path) -> bytes:
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
-        return file.read(_LONGEST_FILE)
-
-
 def _keep_fresh(path: Path) -> None:
     with contextlib.suppress(OSError):
         if time.time() - path.stat().st_mtime > _TOUCHED_EVERY_S:
@@ -282,10 +273,7 @@ def _keep_fresh(path: Path) -> None:
 
 
 def _write_trip(path: Path, trip: Trip) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = path.with_suffix(f".{os.getpid()}.part")
-    whole.write_text(json.dumps(asdict(trip)) + "\n", encoding="utf-8")
-    whole.replace(path)
+    state_file.write(path, json.dumps(asdict(trip)) + "\n")
 
 
 def _now() -> str:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - Pydantic reads the annotations
+import re
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from retry_parity.candidates import NAMES as CANDIDATES
 from retry_parity.flag import CONFIG_SECTION, FlagError, Implementation
@@ -13,6 +22,47 @@ from retry_parity.flag import CONFIG_SECTION, FlagError, Implementation
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False, strict=True)]
 
 _MOST_SHOWN: Final = 60
+#: What a template engine or a shell would have put something in the place of.
+_TEMPLATE: Final = re.compile(r"\$\{|\{\{|\{%|\$\(|\$[A-Za-z_]")
+
+
+def _filled_in(text: object) -> object:
+    """Refuse a text that a template has left blank, or has not filled in.
+
+    Raises:
+        ValueError: It is such a text, or no file can be named so.
+    """
+    given = str(text) if isinstance(text, Path) else text
+    if not isinstance(given, str):
+        return text
+    if not given.strip():
+        message = "is blank (a variable that is not set?); leave the key out, or give it a value"
+        raise ValueError(message)
+    if _TEMPLATE.search(given):
+        message = "has a variable that was not filled in; variables are not expanded here"
+        raise ValueError(message)
+    if not given.isprintable():
+        message = "has characters that cannot be printed"
+        raise ValueError(message)
+    return text
+
+
+def _expanded(path: Path) -> Path:
+    """Put the home folder in the place of a leading ``~``.
+
+    Raises:
+        ValueError: There is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        message = "begins with ~, and there is no such user here; give the whole path"
+        raise ValueError(message) from None
+
+
+#: A path that an operator gives; a relative one is relative to the gateway's current folder.
+GivenPath = Annotated[Path, BeforeValidator(_filled_in), AfterValidator(_expanded)]
+GivenText = Annotated[str, BeforeValidator(_filled_in)]
 
 
 class _Section(BaseModel):
@@ -39,7 +89,8 @@ class ServiceSettings(_Section):
 
     Attributes:
         resolver: ``file`` reads `path`; ``in-process`` and ``rpc`` follow a flagd.
-        path: The flags file, JSON or YAML; needed by ``file`` only.
+        path: The flags file; needed by ``file`` only. One that is named ``.yaml`` is YAML, any
+            other JSON.
         host: Where flagd is.
         port: Its port.
         tls: Whether it is reached by TLS.
@@ -48,21 +99,22 @@ class ServiceSettings(_Section):
     """
 
     resolver: Literal["file", "in-process", "rpc"] = "file"
-    path: Path | None = None
-    host: str | None = None
+    path: GivenPath | None = None
+    host: GivenText | None = None
     port: Annotated[int, Field(ge=1, le=65_535, strict=True)] | None = None
     tls: bool | None = None
-    cert_path: Path | None = None
-    selector: str | None = None
+    cert_path: GivenPath | None = None
+    selector: GivenText | None = None
 
     @model_validator(mode="after")
     def _file_has_a_path(self) -> ServiceSettings:
         if self.resolver == "file" and self.path is None:
             message = "resolver 'file' needs the key 'path', the flags file"
             raise ValueError(message)
-        if self.path is not None and self.path.suffix == ".yml":
-            # The provider reads it as JSON, and says that it is no JSON.
-            message = f"path {str(self.path)!r} ends in .yml; .json and .yaml are allowed"
+        ending = "" if self.path is None else self.path.suffix
+        if ending != ".yaml" and ending.lower() in {".yml", ".yaml"}:
+            # The provider would read it as JSON.
+            message = f"path {str(self.path)!r} ends in {ending}; a YAML file has to end in .yaml"
             raise ValueError(message)
         return self
 
@@ -77,7 +129,7 @@ class EvidenceSettings(_Section):
         limit_mib: The most that one worker's files take, MiB.
     """
 
-    directory: Path | None = None
+    directory: GivenPath | None = None
     capture: Literal["redacted", "full"] = "redacted"
     limit_mib: Annotated[int, Field(ge=2, le=1_048_576, strict=True)] = 64
 
@@ -107,7 +159,7 @@ class MigrationSettings(_Section):
     flags: ServiceSettings | None = None
     time_limit_ms: Annotated[float, Field(gt=0, le=60_000, strict=True)] = 1000.0
     evidence: EvidenceSettings = EvidenceSettings()
-    require_certificate: Path | None = None
+    require_certificate: GivenPath | None = None
 
     @model_validator(mode="after")
     def _candidate_is_known(self) -> MigrationSettings:
@@ -144,8 +196,9 @@ def _one_line(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"{place}: unknown key; known keys are {', '.join(_known_keys(first['loc'][:-1]))}"
     if first["type"] == "value_error":
-        # Of a whole section, whose line names what is wrong in it.
-        return f"{place}: {first['ctx']['error']}"
+        # Of a whole section, its line names what is wrong in it.
+        of_section = isinstance(first["input"], dict)
+        return f"{place}: {'' if of_section else f'{given} '}{first['ctx']['error']}"
     return f"{place}: {given}: {first['msg'][:1].lower()}{first['msg'][1:]}"
 
 

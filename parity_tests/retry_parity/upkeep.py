@@ -19,7 +19,7 @@ from retry_parity.evidence import Step, where
 from retry_parity.evidence_files import EvidenceFiles
 from retry_parity.flag import FlagError
 from retry_parity.flag_service import FlagFollower, missing_extra
-from retry_parity.guard import guard_file
+from retry_parity.guard import file_name, guard_file
 from retry_parity.migration import migrations
 from retry_parity.observation import ends
 
@@ -119,7 +119,9 @@ class Upkeep:
             return
         follower = self._followers.get(migration.name)
         if follower is None:
-            follower = FlagFollower(migration.name, service, migration.follow)
+            directory = migration.settings.evidence.directory
+            keep_in = directory and directory / f"{file_name(migration.name)}.flags.json"
+            follower = FlagFollower(migration.name, service, migration.follow, keep_in)
             self._followers[migration.name] = follower
         follower.start()
 

@@ -6,6 +6,7 @@ import datetime as dt
 import itertools
 import json
 import logging
+import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -255,11 +256,18 @@ def test_what_would_be_refused_is_not_certified(tmp_path: Path) -> None:
         certificate(judge(evidence, read, TODAY), read)
 
 
+def put_pipe(path: Path) -> None:
+    """Put a pipe there, which a reader would wait for."""
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     ("spoil", "line"),
     [
         (lambda path: path.unlink(), "no such file; retry-parity verdict --certificate writes one"),
         (lambda path: (path.unlink(), path.mkdir()), "cannot be read: is a directory"),
+        (put_pipe, "cannot be read: no regular file"),
         (lambda path: path.write_text(path.read_text()[:-50]), "is no certificate, or not a whole"),
         (lambda path: path.write_bytes(b"\xff" * 50), "is no certificate, or not a whole one"),
         (lambda path: path.write_text("[" * 99_999), "is no certificate, or not a whole one"),
@@ -268,7 +276,7 @@ def test_what_would_be_refused_is_not_certified(tmp_path: Path) -> None:
             "was edited: its digest is not that of its contents",
         ),
     ],
-    ids=["missing", "folder", "cut off", "binary", "deep", "edited"],
+    ids=["missing", "folder", "pipe", "cut off", "binary", "deep", "edited"],
 )
 def test_rust_is_refused_without_a_whole_certificate(path: Path, spoil: Any, line: str) -> None:
     """Missing, not readable, damaged, or edited by hand."""

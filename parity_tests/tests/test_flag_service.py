@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -29,6 +30,7 @@ from retry_parity import flag_provider, flag_service
 from retry_parity.figures import ServiceState
 from retry_parity.flag import Implementation
 from retry_parity.flag_service import NOTHING_TOLD, FlagFollower, Told, missing_extra
+from retry_parity.last_flags import LastFlagsFile
 from retry_parity.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -91,11 +93,20 @@ class Listener:
 class Followed:
     """A flags file, its follower, and who listens."""
 
-    def __init__(self, path: Path, settings: ServiceSettings | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: ServiceSettings | None = None,
+        name: str | None = None,
+        keep_in: Path | None = None,
+    ) -> None:
         self.path = path
         self.listener = Listener()
         self.follower = FlagFollower(
-            path.parent.name, settings or ServiceSettings(path=path), self.listener
+            name or path.parent.name,
+            settings or ServiceSettings(path=path),
+            self.listener,
+            keep_in,
         )
 
     def write(self, content: object, *, modified: float | None = None) -> None:
@@ -107,10 +118,10 @@ class Followed:
         new.replace(self.path)
 
     def begin(self, content: object | None = None) -> Listener:
-        """Start with a good file, and wait until it has been read."""
+        """Start with a readable file, and wait until it has been read."""
         self.write(flags() if content is None else content)
         self.follower.start()
-        self.listener.wait_until(ServiceState.READY)
+        self.listener.wait(lambda told: told.state is not ServiceState.NOT_READY)
         return self.listener
 
 
@@ -155,6 +166,25 @@ def test_the_example_sets_what_changes_nothing(followed: Followed) -> None:
     )
 
 
+@pytest.mark.parametrize("before", list(Implementation))
+def test_the_documented_file_and_command_do_what_they_say(
+    tmp_path: Path, before: Implementation
+) -> None:
+    """The command did nothing unless the value was one; file and example told two shares."""
+    guide = (Path(__file__).parents[2] / "docs/MIGRATION.md").read_text()
+    example = json.loads(EXAMPLE.read_text())["flags"]
+    (documented,) = re.findall(r"```json\n(.*?)```", guide, re.DOTALL)
+    assert json.loads(documented)["flags"] == example
+    (command,) = re.findall(r"^\$ (python3 -c .* flags\.json .*)$", guide, re.MULTILINE)
+    path = tmp_path / "flags.json"
+    example["retry-implementation"]["defaultVariant"] = before.value
+    path.write_text(json.dumps({"flags": example}))
+    subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, check=True)  # noqa: S603 - our own text
+    changed = json.loads(path.read_text())["flags"]
+    example["retry-implementation"]["defaultVariant"] = "shadow"
+    assert changed == example
+
+
 def test_yaml_is_read(tmp_path: Path) -> None:
     """The provider takes files named ``.yaml`` for YAML."""
     yaml = Followed(tmp_path / "flags.yaml")
@@ -196,7 +226,7 @@ def test_an_unknown_value_leaves_the_last_good_one(
     listener = followed.begin(flags("shadow", 5))
     followed.write(flags(value, 6))
     told = listener.wait(lambda told: told.canary_percent == 6)
-    assert told == Told(Implementation.SHADOW, 6.0, ServiceState.READY, 1)
+    assert told == Told(Implementation.SHADOW, 6.0, ServiceState.STALE, 1)
     (line,) = lines(caplog, logging.WARNING)
     assert line.startswith(f"flag service {followed.path}: retry-implementation: {shown}")
     assert line.endswith("is not one of legacy, shadow, canary, rust; shadow holds")
@@ -222,7 +252,7 @@ def test_a_share_that_is_none_leaves_the_last_good_one(
     """A switch is no number, even though the provider takes true for 1."""
     listener = followed.begin(flags("canary", 5))
     followed.write(flags("rust", value))
-    assert listener.wait_for("rust") == Told(Implementation.RUST, 5.0, ServiceState.READY, 1)
+    assert listener.wait_for("rust") == Told(Implementation.RUST, 5.0, ServiceState.STALE, 1)
     (line,) = lines(caplog, logging.WARNING)
     assert line.startswith(f"flag service {followed.path}: retry-canary-percent: {shown}")
     assert line.endswith("is not a number from 0 to 100; 5.0 holds")
@@ -263,7 +293,187 @@ def test_a_long_value_is_shortened(followed: Followed, caplog: pytest.LogCapture
 
 def test_a_first_value_that_is_bad_is_none(followed: Followed) -> None:
     """What was never good cannot hold: the environment or the config do."""
-    assert followed.begin(flags("off", 7)).last == Told(None, 7.0, ServiceState.READY, 1)
+    assert followed.begin(flags("off", 7)).last == Told(None, 7.0, ServiceState.STALE, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("flags: {}", "is no JSON, line 1 column 1: Expecting value; a YAML file has to end in"),
+        ("\ufeff{}", "is no JSON, line 1 column 1: Unexpected UTF-8 BOM"),
+        ("{}".encode("utf-16"), "is not UTF-8"),
+        ("folder", "is a directory"),
+        ("pipe", "no regular file"),
+    ],
+    ids=["yaml", "BOM", "UTF-16", "folder", "pipe"],
+)
+def test_what_is_no_flags_file_is_said_in_words(
+    followed: Followed, caplog: pytest.LogCaptureFixture, content: str | bytes, why: str
+) -> None:
+    """YAML without its ending was never ready, for "JSONDecodeError"; a pipe held the thread."""
+    if content == "folder":
+        followed.path.mkdir()
+    elif content == "pipe":
+        os.mkfifo(followed.path)
+    elif isinstance(content, str):
+        followed.path.write_text(content, encoding="utf-8")
+    else:
+        followed.path.write_bytes(content)
+    logged = watch(logging.getLogger("retry_parity"))
+    followed.follower.start()
+    logged.wait(1)
+    followed.follower.stop()
+    (line,) = lines(caplog, logging.WARNING)
+    assert line.startswith(f"flag service {followed.path} is not ready ({why}")
+
+
+# --- Workers that start while nothing usable is said
+
+
+BROKEN: Final = {
+    "unknown value": (flags("Rust", 7), ServiceState.STALE),
+    "wrong type": (flags(3, 7), ServiceState.STALE),
+    "broken rule": (
+        {
+            "flags": {
+                "retry-implementation": flag("shadow", targeting={"if": [True, "nowhere"]}),
+                "retry-canary-percent": flag(7),
+            }
+        },
+        ServiceState.STALE,
+    ),
+    "share out of range": (flags("canary", 101), ServiceState.STALE),
+    "truncated": ('{"flags": {', ServiceState.NOT_READY),
+    "empty": ("", ServiceState.NOT_READY),
+    "gone": (None, ServiceState.NOT_READY),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_worker_that_starts_while_the_file_is_broken_agrees_with_its_siblings(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    """It decided by the plugin's config, and both said that the service was ready."""
+    content, state = BROKEN[broken]
+    keep_in = tmp_path / "evidence" / "retry.flags.json"
+    workers = [
+        Followed(tmp_path / "flags.json", name=f"worker {number}", keep_in=keep_in)
+        for number in range(2)
+    ]
+    old, new = workers
+    try:
+        old.begin(flags("canary", 7))
+        if content is None:
+            old.path.unlink()
+        else:
+            old.write(content)
+        old.listener.wait(lambda told: told.state is not ServiceState.READY)
+        new.follower.start()
+        told = new.listener.wait_for("canary")
+        assert told == Told(Implementation.CANARY, 7.0, state, told.rejected)
+        assert old.listener.last.implementation is told.implementation
+        assert old.listener.last.state is not ServiceState.READY
+        warned = lines(caplog, logging.WARNING)
+        assert any("holds, as read " in line and " ago" in line for line in warned)
+        new.write(flags("rust", 8))
+        for each in workers:
+            assert each.listener.wait_for("rust").state is ServiceState.READY
+    finally:
+        for each in workers:
+            each.follower.stop()
+
+
+def test_the_environment_goes_before_what_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``RETRY_IMPLEMENTATION=legacy`` and a restart are the way back that needs no service."""
+    keep_in = tmp_path / "retry.flags.json"
+    settings = ServiceSettings(path=tmp_path / "flags.json")
+    LastFlagsFile(keep_in, str(settings.path)).keep(Implementation.RUST, 5.0)
+    monkeypatch.setenv("RETRY_IMPLEMENTATION", "legacy")
+    listener = Listener()
+    follower = FlagFollower("retry", settings, listener, keep_in)
+    logged = watch(logging.getLogger("retry_parity"))
+    try:
+        follower.start()
+        logged.wait(1)
+    finally:
+        follower.stop()
+    assert listener.last == NOTHING_TOLD
+
+
+def test_a_flag_that_was_removed_is_not_brought_back(tmp_path: Path) -> None:
+    """The service said that it sets nothing; that is the last thing that it said."""
+    keep_in = tmp_path / "retry.flags.json"
+    old = Followed(tmp_path / "flags.json", name="old", keep_in=keep_in)
+    new = Followed(tmp_path / "flags.json", name="new", keep_in=keep_in)
+    try:
+        old.begin(flags("rust", 7))
+        old.write({"flags": {}})
+        old.listener.wait(lambda told: told.implementation is None)
+        old.write("{")
+        old.listener.wait_until(ServiceState.GONE)
+        started = watch(logging.getLogger("retry_parity"))
+        new.follower.start()
+        started.wait(1)
+        assert new.listener.last == NOTHING_TOLD
+    finally:
+        old.follower.stop()
+        new.follower.stop()
+
+
+KEPT: Final = {"service": "S", "implementation": "rust", "percent": 5, "read_at": 1.0}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        json.dumps(KEPT | {"service": "another"}),
+        json.dumps(KEPT | {"implementation": "Rust"}),
+        json.dumps(KEPT | {"percent": 101}),
+        json.dumps(KEPT | {"percent": float("nan")}),
+        json.dumps(KEPT | {"read_at": "then"}),
+        json.dumps({"service": "S"}),
+        None,
+    ],
+)
+def test_kept_values_that_make_no_sense_are_none(tmp_path: Path, content: str | None) -> None:
+    """Nor those of another service; and nobody waits for whoever writes to a pipe."""
+    path = tmp_path / "retry.flags.json"
+    path.write_text(json.dumps(KEPT))
+    kept = LastFlagsFile(path, "S").read()
+    assert kept is not None
+    assert kept.implementation is Implementation.RUST
+    path.unlink()
+    if content is None:
+        os.mkfifo(path)
+        with pytest.raises(OSError, match="no regular file"):
+            LastFlagsFile(path, "S").read()
+        return
+    path.write_text(content)
+    assert LastFlagsFile(path, "S").read() is None
+
+
+def test_kept_values_say_when_they_were_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A value that goes on holding is confirmed each minute, and not at each look."""
+    path = tmp_path / "retry.flags.json"
+    file = LastFlagsFile(path, "S")
+
+    def confirmed_at(now_s: float) -> float:
+        monkeypatch.setattr(time, "time", lambda: now_s)
+        file.keep(Implementation.CANARY, 5.0)
+        return float(json.loads(path.read_text())["read_at"])
+
+    assert [confirmed_at(now_s) for now_s in (1000.0, 1030.0, 1061.0)] == [1000.0, 1000.0, 1061.0]
+    monkeypatch.setattr(time, "time", lambda: 1061.0 + 3 * 3600)
+    kept = file.read()
+    assert kept is not None
+    assert kept.age == "3 hours"
 
 
 # --- What is said no more
@@ -303,7 +513,9 @@ def test_a_file_that_is_not_there_yet_is_awaited(
     assert followed.listener.wait_for("rust").state is ServiceState.READY
     assert followed.listener.told == [followed.listener.last]
     (warning,) = lines(caplog, logging.WARNING)
-    assert warning.startswith(f"flag service {followed.path} is not ready (FileNotFoundError")
+    assert warning.startswith(
+        f"flag service {followed.path} is not ready (no such file or directory)"
+    )
     assert warning.endswith("; the environment or the plugin config holds")
     assert lines(caplog, logging.INFO) == [f"flag service {followed.path} is ready"]
 

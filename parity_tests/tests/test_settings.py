@@ -41,6 +41,70 @@ def test_a_whole_section_is_read() -> None:
     assert settings.evidence.capture == "full"
 
 
+PATHS = [
+    ("flags", "path"),
+    ("flags", "cert_path"),
+    ("evidence", "directory"),
+    ("require_certificate",),
+]
+TEXTS = [*PATHS, ("flags", "host"), ("flags", "selector")]
+
+
+def section_with(key: tuple[str, ...], value: object) -> dict[str, Any]:
+    """Make a section in which one key has a value."""
+    section: Any = {"flags": {"path": "flags.json"}, "evidence": {}}
+    inner = section if len(key) == 1 else section[key[0]]
+    inner[key[-1]] = value
+    return {"migration": section}
+
+
+@pytest.mark.parametrize("key", TEXTS)
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("", "is blank"),
+        (" \t", "is blank"),
+        ("${FLAGS_DIR}/x.json", "has a variable that was not filled in"),
+        ("$HOME/x.json", "has a variable that was not filled in"),
+        ("$(pwd)/x.json", "has a variable that was not filled in"),
+        ("{{ .Values.flags }}", "has a variable that was not filled in"),
+        ("{% flags %}", "has a variable that was not filled in"),
+        ("a\0b", "has characters that cannot be printed"),
+        ("a\nb", "has characters that cannot be printed"),
+    ],
+)
+def test_a_text_that_a_template_left_open_is_refused(
+    key: tuple[str, ...], value: str, why: str
+) -> None:
+    """A blank path meant the current folder."""
+    with pytest.raises(FlagError) as refused:
+        read_settings(section_with(key, value))
+    line = str(refused.value)
+    assert line.startswith(f"migration.{'.'.join(key)}: {value!r} {why}")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("key", PATHS)
+def test_a_tilde_is_the_home_folder(
+    key: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A folder of that name was made in the current one."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found: Any = read_settings(section_with(key, "~/x.json"))
+    for part in key:
+        found = getattr(found, part)
+    assert found == tmp_path / "x.json"
+    with pytest.raises(FlagError, match="there is no such user here"):
+        read_settings(section_with(key, "~nobody-of-this-name/x.json"))
+
+
+@pytest.mark.parametrize("ending", [".yml", ".YAML", ".Yaml", ".YML"])
+def test_a_yaml_file_has_to_be_named_so(ending: str) -> None:
+    """The provider reads any other as JSON: it was accepted, and never ready."""
+    with pytest.raises(FlagError, match=rf"ends in \{ending}; a YAML file has to end in \.yaml"):
+        read_settings(section_with(("flags", "path"), f"flags{ending}"))
+
+
 @pytest.mark.parametrize(
     ("given", "line"),
     [

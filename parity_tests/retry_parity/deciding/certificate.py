@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from retry_parity import candidates
+from retry_parity import candidates, state_file
 from retry_parity.deciding.problems import HASH_SHOWN, shown
 from retry_parity.deciding.run_files import canonical
 from retry_parity.deciding.thresholds import MOST_DAYS
@@ -257,8 +257,7 @@ def _read(path: Path) -> dict[str, Any]:
         CertificateError: It is not.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(_LONGEST + 1)
+        text = state_file.read(path, _LONGEST + 1)
     except FileNotFoundError as error:
         message = f"{path}: no such file; retry-parity verdict --certificate writes one"
         raise CertificateError(message) from error

@@ -239,7 +239,7 @@ TABLE: Final = (
     Metric(
         "retry_migration_flag_service_state",
         Kind.GAUGE,
-        "Workers by how their feature-flag service is doing: absent, not ready, ready, gone.",
+        "Workers by how their flag service is doing: absent, not ready, ready, stale, gone.",
         ("plugin", "state"),
         lambda figures: {(state.value,): state is figures.service for state in ServiceState},
     ),
