@@ -24,6 +24,7 @@ import sizes
 from document import comparison, document, summary
 from measure import Limits, Timing, measure
 from retry_parity.differential.builds import BuildError
+from retry_parity.lifetime import bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -127,7 +128,7 @@ _FEW_ROUNDS: Final = 10
 def _pauses() -> Iterator[dict[str, int]]:
     _say("the longest single call of the core")
     command = ["cargo", "bench", "--quiet", "--locked", "-p", "retry-benches", "--bench", "pauses"]
-    ran = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)  # noqa: S603 - ours
+    ran = subprocess.run(bound(command), check=True, capture_output=True, text=True, cwd=ROOT)  # noqa: S603 - ours
     for line in ran.stdout.splitlines():
         if line.startswith("{"):
             yield json.loads(line)
@@ -142,7 +143,7 @@ def _core(*, quick: bool) -> list[dict[str, Any]]:
     # What an earlier run has left there may be of benches that are gone.
     shutil.rmtree(_CRITERION, ignore_errors=True)
     environment = {**os.environ, "CRITERION_HOME": str(_CRITERION)}
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=environment)  # noqa: S603 - ours
+    subprocess.run(bound(command), check=True, capture_output=True, cwd=ROOT, env=environment)  # noqa: S603 - ours
     found = []
     for file in sorted(_CRITERION.glob("**/new/estimates.json")):
         bench = json.loads(file.with_name("benchmark.json").read_text(encoding="utf-8"))
@@ -188,7 +189,9 @@ def _machine() -> str:
 
 
 def _versions() -> str:
-    rustc = subprocess.run(["rustc", "--version"], check=True, capture_output=True, text=True)  # noqa: S607 - on PATH
+    rustc = subprocess.run(  # noqa: S603 - ours
+        bound(["rustc", "--version"]), check=True, capture_output=True, text=True
+    )
     names = ("cpex", "pydantic")
     return ", ".join(
         [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from retry_parity.differential.builds import BuildError, find_build
 from retry_parity.differential.environments import Environments, find_uv
+from retry_parity.lifetime import bound
 from retry_parity.subject import RetrySubject
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def newest_published() -> str:
         BuildError: The index does not answer.
     """
     ran = subprocess.run(  # noqa: S603 - our own command
-        [find_uv(), "pip", "compile", "--quiet", "--no-header", "--no-deps", "-"],
+        bound([find_uv(), "pip", "compile", "--quiet", "--no-header", "--no-deps", "-"]),
         input=PUBLISHED,
         text=True,
         capture_output=True,

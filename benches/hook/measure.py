@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import implementations as who
 import scenarios
 from retry_parity.differential.builds import BuildError
+from retry_parity.lifetime import bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -57,7 +58,7 @@ class Lane:
         environment = {**os.environ, "PYTHONPATH": self._lent.name}
         environment.pop("RETRY_IMPLEMENTATION", None)
         self._process = subprocess.Popen(  # noqa: S603 - our own program
-            command,
+            bound(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

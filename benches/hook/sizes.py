@@ -11,6 +11,7 @@ from typing import Final
 
 import implementations as who
 from retry_parity.differential.environments import find_uv
+from retry_parity.lifetime import bound
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _IMPORTS: Final = 9
@@ -31,7 +32,7 @@ def wheel_bytes(implementation: who.Implementation) -> int:
             requirement = implementation.spec.removeprefix("pypi:")
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
             command += ["--disable-pip-version-check", "--dest", folder, requirement]
-        subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own command
+        subprocess.run(bound(command), check=True, capture_output=True)  # noqa: S603 - our own command
         (wheel,) = Path(folder).glob("*.whl")
         return wheel.stat().st_size
 
@@ -48,7 +49,7 @@ def import_ms(implementation: who.Implementation, python: Path) -> float:
     times = []
     for _ in range(_IMPORTS):
         ran = subprocess.run(  # noqa: S603 - our own program
-            [str(python), "-c", program], check=True, capture_output=True, text=True
+            bound([python, "-c", program]), check=True, capture_output=True, text=True
         )
         times.append(int(ran.stdout.split()[-1]))
     return median(times) / 1e6

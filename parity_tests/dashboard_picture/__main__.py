@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from retry_parity.lifetime import bound
+
 HERE: Final = Path(__file__).parent
 DASHBOARD: Final = HERE.parent / "retry_parity" / "dashboards" / "retry-migration.json"
 _UPLOT: Final = "uplot@1.6.32"
@@ -76,7 +78,7 @@ def draw(prometheus: str, picture: Path, minutes: float, rate_s: int, now: float
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own
+    subprocess.run(bound(command), check=True, capture_output=True)  # noqa: S603 - our own
 
 
 def main() -> None:

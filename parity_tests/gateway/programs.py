@@ -14,6 +14,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
+from retry_parity.lifetime import bound
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
@@ -67,7 +69,7 @@ class Program:
         self._is_finished = False
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own commands
-                command,
+                bound(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

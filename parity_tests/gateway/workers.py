@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import multiprocess
 
+from retry_parity.lifetime import end_with_parent
+
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
     from gunicorn.workers.base import Worker
@@ -18,10 +20,14 @@ keepalive: Final = 60
 control_socket_disable: Final = True
 
 
-def post_fork(_server: Arbiter, _worker: Worker) -> None:
-    """Give a worker a pool of its own; connections that cross a fork break for both sides."""
+def post_fork(server: Arbiter, _worker: Worker) -> None:
+    """Give a worker a pool of its own; connections that cross a fork break for both sides.
+
+    It ends when its master is killed: uvicorn's worker does not look.
+    """
     from mcpgateway.db import engine
 
+    end_with_parent(server.pid)
     engine.dispose(close=False)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from retry_parity.differential.builds import BuildError
 from retry_parity.differential.clock import NoClockError, clock_library
 from retry_parity.differential.environments import find_uv, run_uv
+from retry_parity.lifetime import bound
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -82,7 +83,7 @@ def run_suite(python: Path, library: Path, extra: list[str]) -> int:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         finished = subprocess.run(  # noqa: S603 - our own command
-            command, cwd=working_directory, env=environment, check=False
+            bound(command), cwd=working_directory, env=environment, check=False
         )
     return finished.returncode
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from retry_parity.lifetime import end_with_parent
+
 if TYPE_CHECKING:
     from cpex.framework import PluginConfig
 
@@ -192,10 +194,12 @@ def _in_a_fork(work: Callable[[], object]) -> Any:
         RuntimeError: The child failed; it has said why on standard error.
     """
     reader, writer = os.pipe()
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         status = 1
         try:
+            end_with_parent(parent)
             os.write(writer, json.dumps(work()).encode())
             status = 0
         finally:

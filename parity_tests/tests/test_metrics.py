@@ -28,7 +28,7 @@ from retry_parity.metrics.reader import LONGEST_VALUE, MOST_VALUES, OTHERS
 from retry_parity.metrics.table import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from retry_parity.figures import Figures
 
@@ -414,6 +414,68 @@ def test_a_dead_worker_keeps_its_counts_and_loses_its_state(workers: Workers) ->
     flag = line("flag_info", plugin="retry", implementation="canary", source="flag service")
     assert page[flag] == 1
     assert page[line("live_chains", plugin="retry", implementation="legacy")] == 3
+
+
+def foreign_file(path: Path) -> None:
+    """A file of another program."""
+    path.write_bytes(b"something")
+
+
+def foreign_folder(path: Path) -> None:
+    """A folder."""
+    path.mkdir()
+
+
+def foreign_pipe(path: Path) -> None:
+    """A pipe, which a reader would wait for."""
+    os.mkfifo(path)
+
+
+def foreign_link(path: Path) -> None:
+    """A link to nothing."""
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("gauge_liveall_worker-1.db", foreign_file),
+        ("gauge_livesum_99999999999999999999.db", foreign_file),
+        ("gauge_livesum_-1.db", foreign_pipe),
+        ("gauge_livesum_\u0663.db", foreign_file),
+        ("gauge_livesum_DEAD.txt", foreign_link),
+        ("gauge_livesum_DEAD.db", foreign_file),
+        ("gauge_livesum_DEAD.db", foreign_folder),
+        ("lost+found", foreign_folder),
+    ],
+)
+def test_what_others_have_in_the_folder_does_not_stop_the_clean_up(
+    workers: Workers, name: str, make: Callable[[Path], None]
+) -> None:
+    """A number was made of any name; one that is none kept the dead workers' figures for good.
+
+    What cannot be ours stays; a file under a dead process's number goes with it.
+    """
+    first = workers.start("show(retry=figures(3))")
+    first.end()
+    foreign = workers.directory / name.replace("DEAD", str(first.pid + 1_000_000_000))
+    make(foreign)
+    second = workers.start("show(retry=figures(5))")
+    assert not list(workers.directory.glob(f"gauge_live*_{first.pid}.db"))
+    assert list(workers.directory.glob(f"gauge_live*_{second.pid}.db"))
+    is_ours = name.endswith("DEAD.db") and make is not foreign_folder
+    assert os.path.lexists(foreign) is not is_ours
+
+
+def test_a_file_that_a_killed_process_of_this_number_left_torn_is_replaced(
+    workers: Workers,
+) -> None:
+    """It kept the process from showing anything, for as long as it was there."""
+    worker = workers.start()
+    torn = workers.directory / f"gauge_livesum_{worker.pid}.db"
+    torn.write_bytes(b"\xff" * 64)
+    worker.do("show(retry=figures(3))")
+    assert workers.page()[line("live_chains", plugin="retry", implementation="legacy")] == 3
 
 
 def test_a_process_id_that_comes_again_goes_on(workers: Workers) -> None:

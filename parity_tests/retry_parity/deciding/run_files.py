@@ -44,6 +44,8 @@ _HEAD: Final = re.compile(rb'\{"kind":"counts","sequence":(\d{1,15}),"at":(\d{1,
 _MERGED_HEAD: Final = b'{"kind":"%s","run":' % MERGED.encode()
 #: What a run leaves beside its counts, or before them.
 _BESIDE: Final = frozenset({SAMPLES, TRACE, TIMING})
+#: A file system's own folder at its root, which only root may read.
+_FOUND_BY_FSCK: Final = "lost+found"
 _MERGED_NEXT: Final = re.compile(r',"sequence":(\d{1,15}),"counts":\{')
 
 
@@ -192,7 +194,7 @@ def count_files(paths: Sequence[Path], guards: Guards) -> Iterator[Path]:
                 empty = False
                 _look_above(Path(folder), guards)
                 yield Path(folder) / COUNTS
-            folders[:] = sorted(set(folders) - {COUNTS})
+            folders[:] = sorted(set(folders) - {COUNTS, _FOUND_BY_FSCK})
         if empty:
             message = f"{path}: no evidence in this folder; a merged file is given by its own name"
             raise EvidenceError(message)

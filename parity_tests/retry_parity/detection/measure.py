@@ -24,6 +24,7 @@ from retry_parity.differential.builds import Build, BuildError
 from retry_parity.differential.clock import clock_library
 from retry_parity.differential.court import Apart
 from retry_parity.differential.lane import Lane
+from retry_parity.lifetime import bound
 from retry_parity.subject import RetrySubject
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def _through_suite(package: Path) -> str:
     environment = {**os.environ, "PYTHONPATH": str(package.parent)}
     try:
         ran = subprocess.run(  # noqa: S603 - our own command
-            [*command, *_SUITE],
+            bound([*command, *_SUITE]),
             cwd=ROOT,
             env=environment,
             text=True,

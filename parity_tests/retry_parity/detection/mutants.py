@@ -13,6 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from retry_parity.lifetime import bound
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -87,7 +89,7 @@ def generated(cargo_mutants: str) -> list[Mutant]:
     command = [cargo_mutants, "mutants", "--list", "--json", "--package", _CORE]
     try:
         listed = subprocess.run(  # noqa: S603 - our own command
-            command, cwd=ROOT, check=True, text=True, capture_output=True
+            bound(command), cwd=ROOT, check=True, text=True, capture_output=True
         )
     except (OSError, subprocess.CalledProcessError) as error:
         said = " ".join(str(getattr(error, "stderr", "") or error).split())
@@ -147,7 +149,7 @@ class Workshop:
         for old in (self._tree, self._packages):
             shutil.rmtree(old, ignore_errors=True)
         listed = subprocess.run(  # noqa: S603 - our own command
-            ["git", "ls-files", "-z", "--", *_SOURCES],  # noqa: S607 - git is on the path
+            bound(["git", "ls-files", "-z", "--", *_SOURCES]),
             cwd=ROOT,
             check=True,
             capture_output=True,
@@ -192,7 +194,7 @@ class Workshop:
     def _compile(self) -> Path | None:
         command = ["cargo", "build", "--locked", "--quiet", "--profile", _PROFILE]
         built = subprocess.run(  # noqa: S603 - our own command
-            [*command, "--package", _BINDINGS, "--message-format=json"],
+            bound([*command, "--package", _BINDINGS, "--message-format=json"]),
             cwd=self._tree,
             # A mutant may well make something unused; that is no reason not to build it.
             env={

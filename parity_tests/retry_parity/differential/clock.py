@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from retry_parity.lifetime import bound
+
 _ROOT: Final = Path(__file__).resolve().parents[3]
 _CRATE: Final = _ROOT / "parity_tests" / "rust_clock" / "Cargo.toml"
 
@@ -43,7 +45,7 @@ def clock_library() -> Path:
     command = [cargo, "build", "--locked", "--quiet", "--message-format=json"]
     try:
         built = subprocess.run(  # noqa: S603 - our own command
-            [*command, "--manifest-path", str(_CRATE)],
+            bound([*command, "--manifest-path", _CRATE]),
             check=True,
             text=True,
             capture_output=True,

@@ -17,6 +17,7 @@ from retry_parity.differential import worker
 from retry_parity.differential.builds import Build, BuildError
 from retry_parity.differential.lane import About, Lane
 from retry_parity.differential.subject import Finding, Judgement
+from retry_parity.lifetime import end_worker_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -217,6 +218,7 @@ class _Fork:
 def _begin_fork() -> None:
     """Let what a build prints go to standard error: standard output is the harness's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its forks
+    end_worker_with_parent()
     sys.stdout = sys.stderr
     os.dup2(2, 1)
 

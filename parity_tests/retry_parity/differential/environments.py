@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from retry_parity.differential.builds import BuildError, is_there
+from retry_parity.lifetime import bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,7 +139,7 @@ def run_uv(uv: str, *arguments: str) -> None:
     environment.pop("VIRTUAL_ENV", None)
     try:
         subprocess.run(  # noqa: S603 - our own command
-            [uv, *arguments],
+            bound([uv, *arguments]),
             check=True,
             text=True,
             errors="replace",

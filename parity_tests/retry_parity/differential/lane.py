@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from retry_parity.differential import worker
 from retry_parity.differential.builds import Build, BuildError
+from retry_parity.lifetime import bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -246,7 +247,7 @@ class _Process:
             environment["LD_PRELOAD"] = str(preload)
         try:
             self._popen = subprocess.Popen(  # noqa: S603 - our own command
-                [str(build.python), "-sP", worker.__file__, *map(str, given)],
+                bound([build.python, "-sP", worker.__file__, *map(str, given)]),
                 stdin=subprocess.DEVNULL,
                 stdout=self._stdout,
                 stderr=self._stderr,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from retry_parity import state_file
 from retry_parity.metrics.reader import Reader, Series, named, printable
 from retry_parity.metrics.table import TABLE, Kind, Metric, Workers
 
@@ -16,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from retry_parity.figures import Figures
+
+
+#: Before the first value of a file.
+_HEADER_BYTES: Final = 8
+#: The files of gauges that end with their process, as prometheus_client names them.
+_LIVE_GAUGES: Final = re.compile(r"gauge_live[a-z]+_([1-9][0-9]*)\.db")
 
 
 class _Value(Protocol):
@@ -126,6 +135,7 @@ class Mirror:
 
 def _left_behind() -> dict[Series, float]:
     """Give the gauges that an earlier process of this id left in the files that go on as ours."""
+    _remove_torn_files()
     found: dict[Series, float] = {}
     by_family = {metric.family: metric for metric in TABLE if metric.kind is Kind.GAUGE}
     for mode in Workers:
@@ -134,6 +144,23 @@ def _left_behind() -> dict[Series, float]:
             if metric := by_family.get(family):
                 found[named(metric, [labels[name] for name in metric.labels])] = number
     return found
+
+
+def _remove_torn_files() -> None:
+    """Remove files that go on as ours and cannot: a killed process has left them half written.
+
+    They would keep this process from showing anything. Each begins with the number of bytes in use.
+    """
+    for file in _directory().glob(f"*_{os.getpid()}.db"):
+        try:
+            used = int.from_bytes(state_file.read(file, 4), sys.byteorder, signed=True)
+            is_torn = used != 0 and not _HEADER_BYTES <= used <= file.stat().st_size
+            list(_stored(file))
+        except Exception:  # noqa: BLE001 - whatever is in it
+            is_torn = True
+        if is_torn:
+            with suppress(OSError):
+                file.unlink()
 
 
 def _stored(file: Path) -> Iterator[tuple[str, float]]:
@@ -151,12 +178,15 @@ def _bury_the_dead() -> None:
     prometheus_client leaves it to a hook of the process manager, and the gateway sets none; a
     recycled worker would show its last flag value for ever.
     """
-    files = [(file, file.stem.rpartition("_")[2]) for file in _directory().glob("gauge_live*.db")]
-    if all(process != str(os.getpid()) for _, process in files):
+    names = {entry.name: _LIVE_GAUGES.fullmatch(entry.name) for entry in _directory().iterdir()}
+    processes = {name: int(found[1]) for name, found in names.items() if found}
+    if os.getpid() not in processes.values():
         return  # they are named by something else than process ids
-    for file, process in files:
-        if not _is_alive(int(process)):
-            file.unlink(missing_ok=True)  # another worker may be faster
+    for name, process in processes.items():
+        if not _is_alive(process):
+            # Another worker may be faster, and what is no file is none of ours.
+            with suppress(OSError):
+                (_directory() / name).unlink()
 
 
 def _is_alive(process: int) -> bool:
@@ -164,7 +194,7 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):
         return True
     return True
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from retry_parity.evidence import evidence_of
 from retry_parity.evidence_files import FORMAT, Source, installed_versions, ledger_hash
+from retry_parity.lifetime import end_worker_with_parent
 from retry_parity.replaying.playing import ReplayRefusedError, add_counts
 from retry_parity.source import Seeded
 from retry_parity.strata import Position, reachable
@@ -180,6 +181,7 @@ def _missing(counts: dict[str, Any], at_least: int) -> list[str]:
 
 def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    end_worker_with_parent()
     logging.disable(logging.CRITICAL)
 
 

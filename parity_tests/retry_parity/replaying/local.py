@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Final
 
+from retry_parity.lifetime import end_worker_with_parent
 from retry_parity.replaying.playing import Played, ReplayRefusedError, play
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class _Worker:
 
 def _begin(progress: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    end_worker_with_parent()
     _Worker.progress = progress
 
 
