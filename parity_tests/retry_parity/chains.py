@@ -11,7 +11,7 @@ remembered. Only two kinds of chain need memory, both rare and both bounded here
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -24,10 +24,18 @@ _MOST_PAIRS_PER_KEY: Final = 64
 
 
 class Pair(NamedTuple):
-    """What identifies a chain."""
+    """What identifies a chain.
+
+    Attributes:
+        tool: Name of the tool.
+        request_id: Id of the request.
+        text_path: Whether the tool's text is checked: each side keeps those chains in a store of
+            their own, so that two plugin objects of unlike configs count one request twice.
+    """
 
     tool: str
     request_id: str
+    text_path: bool = False
 
     @property
     def joined(self) -> str:
@@ -83,8 +91,8 @@ class Chains:
         """
         self.most = most
         self._drifted: OrderedDict[Pair, Drift] = OrderedDict()
-        #: The joined keys of the chains that are known to differ.
-        self.drifted_keys: set[str] = set()
+        #: The joined keys of the chains that are known to differ, each with how many these are.
+        self.drifted_keys: Counter[str] = Counter()
         #: The pairs seen that another pair could share a key with, by that key.
         self.joined: OrderedDict[str, OrderedDict[Pair, Count]] = OrderedDict()
 
@@ -93,19 +101,21 @@ class Chains:
         return self._drifted.get(pair)
 
     def shares_key(self, pair: Pair) -> bool:
-        """Whether another pair with the same joined key was seen."""
-        return pair.ambiguous and len(self.joined.get(pair.joined, ())) > 1
+        """Whether another pair with the same joined key was seen on the same path."""
+        return pair.ambiguous and any(
+            other.text_path == pair.text_path and other != pair
+            for other in self.joined.get(pair.joined, ())
+        )
 
     def concern(self, tool: object, request_id: object) -> bool:
         """Whether a call has to be judged even where both sides did the same."""
         if not (isinstance(tool, str) and isinstance(request_id, str)):
             return False
         pair = Pair(tool, request_id)
-        return pair.ambiguous or pair in self._drifted
+        return pair.ambiguous or pair.joined in self.drifted_keys
 
-    def differ(self, tool: str, request_id: str) -> bool:
+    def differ(self, pair: Pair) -> bool:
         """Whether the two counts of a chain may differ."""
-        pair = Pair(tool, request_id)
         return pair in self._drifted or self.shares_key(pair)
 
     def candidate_failures(self, pair: Pair, now_s: float) -> int | None:
@@ -150,15 +160,16 @@ class Chains:
         if entry is None or reference == candidate.failures:
             return
         self._drifted[pair] = Drift(entry, candidate)
-        self.drifted_keys.add(pair.joined)
+        self.drifted_keys[pair.joined] += 1
         if len(self._drifted) > self.most:
             self.forget(next(iter(self._drifted)))
 
     def forget(self, pair: Pair) -> None:
         """Forget what a chain's counts differ by, where it is not known any longer."""
         if self._drifted.pop(pair, None) is not None:
-            # Another pair of the same key is found under `joined`.
-            self.drifted_keys.discard(pair.joined)
+            self.drifted_keys[pair.joined] -= 1
+            if not self.drifted_keys[pair.joined]:
+                del self.drifted_keys[pair.joined]
 
     def clear(self) -> None:
         """Forget everything; both sides start anew."""

@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from retry_parity import driver, view
-from retry_parity.chains import Chains, Count
+from retry_parity.chains import Chains, Count, Pair
 from retry_parity.compare import Difference, Kind, compare
 from retry_parity.differential.subject import Finding, Judgement
 from retry_parity.judging import Judge
 from retry_parity.loading import compare_loads, load_difference
 from retry_parity.observation import Call as Asked
 from retry_parity.observation import Hook, Raised, Returned, Side, attempt
+from retry_parity.predicates import raised_by_reading
 from retry_parity.recipes import MAPPINGS, build
-from retry_parity.reference import Reference, stored_failures
+from retry_parity.reference import Reference, Traits, stored_failures
 from retry_parity.scenarios import Call, Policy, Scenario
 from retry_parity.strata import Signal, signal_of
 from retry_parity.view import policy_of
@@ -111,7 +112,7 @@ class Hearing(Walk[Seat]):
         self._ledger = ledger
         self._draws = draws
         self._families = families
-        self._own: dict[tuple[object, object], Count] = {}
+        self._own: dict[Pair, Count] = {}
         self._before = 0
         self._ours = {(did.step, did.hook): did for did in ours}
         self._theirs = {(did.step, did.hook): did for did in theirs}
@@ -206,7 +207,8 @@ class Hearing(Walk[Seat]):
         if ours is None or theirs is None:
             return  # a load that only one side refused is a finding of its own
         self._decisions += 1
-        own_count = self._own_count(asked, ours)
+        pair = _pair(seat, asked)
+        own_count = 0 if pair is None else self._own_count(pair, asked, ours)
         if _same(ours, theirs) and not self._chains.concern(asked.tool, asked.request_id):
             return
         extra = tuple(
@@ -225,9 +227,9 @@ class Hearing(Walk[Seat]):
                 self._find(each, ours, theirs, "")
             return
         comparison = seat.judge.decision(asked, reference, candidate, extra)
-        if not self._families.hybrid_reference:
-            comparison = self._by_own_count(seat, asked, comparison, own_count)
-        ceiling_ms = self._drawn_up_to(seat, asked, comparison)
+        if not self._families.hybrid_reference and pair is not None:
+            comparison = self._by_own_count(seat, pair, comparison, own_count)
+        ceiling_ms = None if pair is None else self._drawn_up_to(seat, pair, comparison)
         if ceiling_ms and self._note_draws(ceiling_ms, comparison):
             return
         self._keep(comparison, ours, theirs, self._where(seat, asked))
@@ -281,11 +283,11 @@ class Hearing(Walk[Seat]):
             what = f"{what}: {where}"
         self._findings.append(Finding(what, where, self.step, said(ours), said(theirs)))
 
-    def _drawn_up_to(self, seat: Seat, asked: Asked, comparison: Comparison) -> int | None:
+    def _drawn_up_to(self, seat: Seat, pair: Pair, comparison: Comparison) -> int | None:
         """Give the ceiling (milliseconds) up to which both sides drew; ``None`` without draws."""
-        oracle, tool, request_id = seat.oracle, asked.tool, asked.request_id
+        oracle, tool, request_id = seat.oracle, pair.tool, pair.request_id
         policy = _policy(seat, tool, _outcome(comparison, Side.REFERENCE))
-        if oracle is None or policy is None or tool is None or request_id is None:
+        if oracle is None or policy is None:
             return None
         told = attempt(lambda: (oracle.traits(tool).jitter, oracle.failures(tool, request_id)))
         if isinstance(told, Raised):  # the hybrid cannot take the name, or the override
@@ -293,35 +295,38 @@ class Hearing(Walk[Seat]):
         jitter, failures = told
         if not jitter or not 1 <= failures <= policy.max_retries:
             return None
-        return None if self._chains.differ(tool, request_id) else policy.ceiling_ms(failures)
+        return None if self._chains.differ(pair) else policy.ceiling_ms(failures)
 
-    def _own_count(self, asked: Asked, ours: Did) -> int:
+    def _own_count(self, pair: Pair, asked: Asked, ours: Did) -> int:
         """Count the reference's failures of a chain by its answers; 0 where it says no retry.
 
         A reference that is not the hybrid may count what the hybrid does not: a name that it
-        cannot encode, a call in which it raises.
+        cannot encode, a call in which it raises. A result that cannot be read changes no count,
+        whatever is answered; nor does an exception.
         """
-        key = (asked.tool, asked.request_id)
-        count = self._before = self._own.get(key, Count(0, 0.0)).at(self.now_s)
-        if isinstance(ours.answer, tuple):  # an exception changes nothing
+        count = self._before = self._own.get(pair, Count(0, 0.0)).at(self.now_s)
+        if isinstance(ours.answer, tuple) and not ours.internal_errors:
             delay_ms = ours.answer[0]
-            count = count + 1 if isinstance(delay_ms, int) and delay_ms > 0 else 0
-            self._own[key] = Count(count, self.now_s)
+            retries = isinstance(delay_ms, int) and delay_ms > 0
+            if not retries and raised_by_reading(asked.result, text_path=pair.text_path):
+                return count
+            count = count + 1 if retries else 0
+            self._own[pair] = Count(count, self.now_s)
         return count
 
     def _by_own_count(
-        self, seat: Seat, asked: Asked, comparison: Comparison, count: int
+        self, seat: Seat, pair: Pair, comparison: Comparison, count: int
     ) -> Comparison:
         """Take two draws for legal that are so by the reference's own count of the chain.
 
         A draw of 0, where the candidate may draw one, is taken for no end of the chain.
         """
         ours, theirs = _outcome(comparison, Side.REFERENCE), _outcome(comparison, Side.CANDIDATE)
-        policy = _policy(seat, asked.tool, ours)
+        policy = _policy(seat, pair.tool, ours)
         if policy is None or seat.oracle is None or not comparison.unexplained:
             return comparison
         oracle = seat.oracle
-        traits = attempt(lambda: oracle.traits(asked.tool or ""))
+        traits = attempt(lambda: oracle.traits(pair.tool))
         drawn = [getattr(outcome, "delay_ms", None) for outcome in (ours, theirs)]
         smallest = 0 if self._families.zero_drawn else 1
         count = count or self._before + 1
@@ -330,7 +335,7 @@ class Hearing(Walk[Seat]):
         )
         if isinstance(traits, Raised) or not traits.jitter or not legal:
             return comparison
-        self._own[asked.tool, asked.request_id] = Count(count, self.now_s)
+        self._own[pair] = Count(count, self.now_s)
         kept = tuple(each for each in comparison.unexplained if each.kind not in _DRAWN)
         return replace(comparison, unexplained=kept)
 
@@ -358,6 +363,17 @@ class Hearing(Walk[Seat]):
             return False
         kinds = {each.kind for each in comparison.differences}
         return kinds <= {Kind.RETRY_LOST, Kind.RETRY_EXTRA}
+
+
+def _pair(seat: Seat, asked: Asked) -> Pair | None:
+    """Give the chain of a call; ``None`` where it belongs to none."""
+    if asked.tool is None or asked.request_id is None:
+        return None
+    oracle, tool = seat.oracle, asked.tool
+    traits = attempt(lambda: None if oracle is None else oracle.traits(tool))
+    # Where the hybrid refuses the config, or the override at each call, it says nothing of a path.
+    is_text = isinstance(traits, Traits) and traits.text_path
+    return Pair(tool, asked.request_id, is_text)
 
 
 def _outcome(comparison: Comparison, side: Side) -> object:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from retry_parity.observation import Raised, attempt
-from retry_parity.reference import Reference, stored_failures
+from retry_parity.reference import Reference, as_called, stored_failures
 
 #: The key with which the core's message begins: the value follows, a tool's name, an index.
 _PLACE: Final = re.compile(r"[^:\[]+(?=[:\[])")
@@ -47,7 +47,7 @@ def override_at_load(case: LoadCase) -> bool:
     overrides = case.reference.config.get(_OVERRIDES)
     if not isinstance(overrides, Mapping):
         return False
-    bad = [tool for tool in overrides if case.reference.raises_for(_as_called(tool))]
+    bad = [tool for tool in overrides if case.reference.raises_for(as_called(tool))]
     if case.error.attributes.get("tool") is None or not _names_the_cause(case.error, case.config):
         return False
     good = {tool: value for tool, value in overrides.items() if tool not in bad}
@@ -64,16 +64,9 @@ def error_family_at_load(case: LoadCase) -> bool:
     )
 
 
-def _as_called(tool: object) -> str:
-    """Give the name under which calls meet a key of the overrides: bytes count as text."""
-    if isinstance(tool, bytes):
-        return tool.decode("utf-8", "replace")
-    return tool if isinstance(tool, str) else str(tool)
-
-
 def _as_named(tool: object) -> str:
     """Give a tool's name as the core's exception has it: lone surrogates cannot be said there."""
-    return _as_called(tool).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return as_called(tool).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def is_config_error(error: Raised) -> bool:
@@ -105,9 +98,10 @@ def _named_part(error: Raised, config: Mapping[str, object]) -> dict[str, object
     kept = {name: overrides[name] for name in overrides if _as_named(name) == tool}
     if key is not None:
         kept = {
-            name: {key: override[key]}
+            name: found
             for name, override in kept.items()
-            if isinstance(override, Mapping) and key in override
+            if isinstance(override, Mapping)
+            and (found := {each: override[each] for each in override if as_called(each) == key})
         }
     return {_OVERRIDES: kept} if kept else None
 
@@ -128,7 +122,7 @@ def _hybrid_minds(config: dict[str, object]) -> bool:
     reference = Reference(loaded, plugin_config, stored_failures)
     overrides = config.get(_OVERRIDES)
     tools = list(overrides) if isinstance(overrides, Mapping) else []
-    return any(reference.raises_for(_as_called(tool)) for tool in tools)
+    return any(reference.raises_for(as_called(tool)) for tool in tools)
 
 
 LOAD_PREDICATES: Final[Mapping[str, LoadPredicate]] = MappingProxyType(

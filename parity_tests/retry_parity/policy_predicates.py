@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from retry_parity.compare import same_plain
 from retry_parity.observation import Raised
+from retry_parity.reference import value_of
 
 if TYPE_CHECKING:
     from retry_parity.reference import Reference
@@ -44,7 +45,7 @@ def clamped_number(case: PolicyCase) -> bool:
     """
     if not isinstance(case.ours, Raised) or not case.ours.is_a("ValidationError"):
         return False
-    given = _given_retries(case)
+    given = value_of(case.reference.override(case.tool), "max_retries")
     if given is None or isinstance(given, int) or not hasattr(given, "__float__"):
         return False
     in_force = case.reference.effective_config(case.tool)
@@ -59,16 +60,6 @@ def clamped_number(case: PolicyCase) -> bool:
         "jitter": in_force.jitter,
     }
     return same_plain(case.theirs, expected)
-
-
-def _given_retries(case: PolicyCase) -> object:
-    """Give the override's retries as the config has them, read as the hybrid merges overrides.
-
-    A mapping's own ``get`` may raise where its items can be had.
-    """
-    overrides = case.reference.config.get("tool_overrides")
-    override = {**overrides}.get(case.tool) if isinstance(overrides, Mapping) else None
-    return {**override}.get("max_retries") if isinstance(override, Mapping) else None
 
 
 POLICY_PREDICATES: Final[Mapping[str, PolicyPredicate]] = MappingProxyType(

@@ -12,14 +12,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from retry_parity.compare import TRACE_KEY, Difference, Kind, same_plain
 from retry_parity.observation import Raised, Returned, Side, attempt
+from retry_parity.reference import Opinion
 from retry_parity.view import View
-
-if TYPE_CHECKING:
-    from retry_parity.reference import Opinion
 
 Predicate: TypeAlias = Callable[[View, Difference], bool]
 
@@ -28,7 +26,6 @@ CHAIN_KINDS: Final = frozenset({Kind.RETRY_LOST, Kind.RETRY_EXTRA, Kind.DELAY})
 
 _SMALLEST_STATUS: Final = -(2**31)
 _LARGEST_STATUS: Final = 2**31 - 1
-_PROBE_TOOL: Final = "retry-parity-probe"
 _OPENING: Final = frozenset("[{")
 _CLOSING: Final = frozenset("]}")
 
@@ -123,7 +120,7 @@ def error_wrapper(view: View, difference: Difference) -> bool:
     of the same class. The metadata are those of any other answer for the tool, without a trace.
     """
     del difference
-    error = _raised_by_reading(view.call.result, text_path=view.traits.text_path)
+    error = raised_by_reading(view.call.result, text_path=view.traits.text_path)
     cause = view.candidate.internal_cause
     if (
         error is None
@@ -185,7 +182,7 @@ def _raised(view: View, *errors: type[BaseException]) -> bool:
     return isinstance(outcome, Raised) and outcome.name in {each.__name__ for each in errors}
 
 
-def _raised_by_reading(result: object, *, text_path: bool) -> Exception | None:
+def raised_by_reading(result: object, *, text_path: bool) -> Exception | None:
     """Read a result as both sides do, judge nothing, and give what its own objects raise."""
     try:
         if not isinstance(result, dict):
@@ -303,12 +300,15 @@ def _plain_success(result: object) -> bool:
 
 
 def _opinion(view: View, result: object) -> Opinion | None:
-    """Ask the hybrid, on its fast path under a name that it can encode."""
+    """Ask the hybrid; for a name that its fast path cannot encode, its rules and its config."""
+    from retry_legacy.config import policy_metadata
+
     if view.traits.text_path or _encodable(view.call.tool or ""):
         return view.opinion(result)
-    if not view.same_traits(_PROBE_TOOL):
-        return None
-    return view.opinion(result, tool=_PROBE_TOOL)
+    config = view.effective_config()
+    statuses = list(config.retry_on_status)
+    failure = attempt(lambda: _fails_on_the_fast_path(result, statuses))
+    return None if isinstance(failure, Raised) else Opinion(failure, policy_metadata(config))
 
 
 def _with_harmless_status(view: View) -> object:

@@ -7,6 +7,7 @@ that has to know what a call *would* have been without the part the two sides tr
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from cpex.framework import GlobalContext, PluginConfig, PluginContext, ToolPostI
 from retry_parity.observation import Raised, Returned, attempt, returned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine
 
     from retry_legacy import RetryConfig
 
@@ -97,6 +98,15 @@ class Reference:
         """Give the config in force for a tool; raises as the hybrid does at a call."""
         return self._plugin.effective_config(tool)
 
+    def override(self, tool: str) -> Mapping[object, object]:
+        """Give the tool's override as the config has it, empty where there is none.
+
+        Found as the hybrid finds it: keys of bytes count as text, and of two keys for one tool the
+        last one holds. A mapping's own ``get`` may raise where its items can be had.
+        """
+        override = value_of(self._config.get("tool_overrides"), tool)
+        return {**override} if isinstance(override, Mapping) else {}
+
     def traits(self, tool: str) -> Traits:
         """Give the tool's jitter and path. The first call per tool validates its config."""
         known = self._traits.get(tool)
@@ -151,6 +161,20 @@ class Reference:
     def _read_traits(self, tool: str) -> Traits:
         config = self.effective_config(tool)
         return Traits(jitter=config.jitter, text_path=config.check_text_content)
+
+
+def as_called(key: object) -> str:
+    """Give the name under which a key of a config is met: bytes count as text."""
+    if isinstance(key, bytes):
+        return key.decode("utf-8", "replace")
+    return key if isinstance(key, str) else str(key)
+
+
+def value_of(mapping: object, name: str) -> object:
+    """Give what a mapping of a config has under a name; ``None`` where there is nothing."""
+    pairs = {**mapping} if isinstance(mapping, Mapping) else {}
+    found = [value for key, value in pairs.items() if as_called(key) == name]
+    return found[-1] if found else None
 
 
 def _run(coroutine: Coroutine[object, object, object]) -> object:

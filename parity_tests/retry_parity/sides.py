@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from retry_parity._native import Setting
 from retry_parity.observation import Hook, Raised, Side, attempt, ends
-from retry_parity.reference import Reference, stored_failures
+from retry_parity.reference import Reference, as_called, stored_failures
 from retry_parity.strata import comparable
 
 if TYPE_CHECKING:
@@ -100,11 +100,10 @@ class Sides:
     def setting(self, tool: str) -> Setting:
         """Give what is known of a tool's effective config; raises as the hybrid does at a call."""
         config = self.reference.effective_config(tool)
-        overrides = self.reference.config.get("tool_overrides")
         return Setting(
             jitter=config.jitter,
             text_path=config.check_text_content,
-            overridden=isinstance(overrides, Mapping) and bool(overrides.get(tool)),
+            overridden=bool(self.reference.override(tool)),
             retryable=comparable(config.retry_on_status),
             base_ms=config.backoff_base_ms,
             cap_ms=config.max_backoff_ms,
@@ -119,7 +118,7 @@ class Sides:
         if self.hybrid is None:
             return None
         overrides = self.config.config.get("tool_overrides") if self.config.config else None
-        named = list(overrides) if isinstance(overrides, Mapping) else []
+        named = list(map(as_called, overrides)) if isinstance(overrides, Mapping) else []
         try:
             settings = [self.setting(tool) for tool in (*named, _NO_TOOL)]
         except BaseException as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
@@ -103,11 +102,10 @@ class Trial(Walk[Lane]):
     def _look(plugin: Lane, call: Call) -> tuple[Setting, int] | None:
         """Give what a stratum needs to know before the call; ``None`` where it cannot be known."""
         reference = plugin.reference
-        overrides = reference.config.get("tool_overrides")
         try:
             setting = Setting(
                 reference.traits(call.tool),
-                isinstance(overrides, Mapping) and bool(overrides.get(call.tool)),
+                bool(reference.override(call.tool)),
                 frozenset(reference.effective_config(call.tool).retry_on_status),
             )
             return setting, reference.failures(call.tool, call.request_id)

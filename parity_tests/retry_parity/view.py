@@ -16,6 +16,7 @@ from retry_parity.observation import Call, Observation, Returned, Side
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from retry_legacy import RetryConfig
     from retry_parity.reference import Opinion, Traits
 
 
@@ -36,6 +37,10 @@ class Oracle(Protocol):
 
     def opinion(self, tool: str, result: object) -> Opinion | None:
         """Judge a result on a chain of its own."""
+        ...  # pragma: no cover
+
+    def effective_config(self, tool: str) -> RetryConfig:
+        """Give the config in force for a tool."""
         ...  # pragma: no cover
 
 
@@ -121,8 +126,14 @@ class View:
     def pair(self) -> Pair | None:
         """The chain, where the call belongs to one."""
         if isinstance(self.call.tool, str) and isinstance(self.call.request_id, str):
-            return Pair(self.call.tool, self.call.request_id)
+            return Pair(self.call.tool, self.call.request_id, self._text_path())
         return None
+
+    def _text_path(self) -> bool:
+        try:
+            return self.traits.text_path
+        except ValueError:  # an override that raises at every call: no chain is kept anywhere
+            return False
 
     @property
     def answer(self) -> Returned | None:
@@ -168,7 +179,7 @@ class View:
         if self.pair is None:
             return 0
         try:
-            return self._oracle.failures(*self.pair)
+            return self._oracle.failures(self.pair.tool, self.pair.request_id)
         except ValueError:
             return 0
 
@@ -208,13 +219,13 @@ class View:
         failures = self.reference_failures
         return (side is Side.CANDIDATE) <= delay_ms <= self.policy.ceiling_ms(failures)
 
-    def opinion(self, result: object, tool: str | None = None) -> Opinion | None:
-        """Ask the hybrid about another result, for the same tool unless another one is named."""
-        return self._oracle.opinion(self.call.tool or "" if tool is None else tool, result)
+    def opinion(self, result: object) -> Opinion | None:
+        """Ask the hybrid about another result for the same tool."""
+        return self._oracle.opinion(self.call.tool or "", result)
 
-    def same_traits(self, tool: str) -> bool:
-        """Whether another tool name has the same jitter and path."""
-        return self._oracle.traits(tool) == self.traits
+    def effective_config(self) -> RetryConfig:
+        """Give the config in force for the tool."""
+        return self._oracle.effective_config(self.call.tool or "")
 
     def candidate_decides(self, *, failure: bool) -> bool:
         """Whether the candidate's decision is the right one on its own count of the chain."""

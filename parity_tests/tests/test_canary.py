@@ -7,7 +7,7 @@ import json
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from cpex.framework import PluginConfig
@@ -24,6 +24,9 @@ from retry_parity.lane import Lane
 from retry_parity.migration import migration_of
 from retry_parity.observation import Side
 from retry_parity.settings import MigrationSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 VECTORS = json.loads(Path(__file__).with_name("canary_vectors.json").read_text())
 NAMES = st.text(max_size=12) | st.sampled_from(["\ud800", "a:b", "", "tool"])
@@ -283,6 +286,74 @@ def test_a_payload_that_calls_the_plugin_is_not_compared_within() -> None:
 
     assert ask(subject, Recursive(FAILURE)).retry_delay_ms in {0, 100}
     assert calls < 2000
+
+
+class Once:
+    """Content of a foreign class that gives its items to the first who asks."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self._items = iter(items)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Give what is left."""
+        return self._items
+
+
+class Draining(list[Any]):
+    """A list that is empty once it has been read."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Give each item, and let it go."""
+        while self:
+            yield self.pop(0)
+
+
+READ_ONCE: Final[dict[str, Any]] = {
+    "generator": lambda items: (each for each in items),
+    "map": lambda items: map(dict, items),
+    "iterator": iter,
+    "foreign class": Once,
+    "draining list": Draining,
+}
+COMPARED: Final = {
+    "shadow": {"implementation": "shadow"},
+    "canary, the hybrid's share": {"implementation": "canary", "canary_percent": 0.0},
+    "canary, the core's share": {"implementation": "canary", "canary_percent": 100.0},
+    "rust, compared": {"implementation": "rust", "compare_percent": 100.0},
+}
+
+
+@pytest.mark.parametrize("flag", COMPARED)
+@pytest.mark.parametrize("kind", READ_ONCE)
+def test_content_that_can_be_read_once_is_left_to_who_decides(kind: str, flag: str) -> None:
+    """The reference used it up, the core saw nothing: retries were lost, and the guard tripped."""
+    config = {"jitter": False, "backoff_base_ms": 100, "check_text_content": True}
+    made = PluginConfig(name=NAME, kind="x", config=config | {"migration": COMPARED[flag]})
+    subject = MigrationPlugin(made)
+    text = {"type": "text", "text": '{"status_code": 503}'}
+
+    def delay(content: Any) -> Any:
+        return ask(subject, {**SUCCESS, "content": content}).retry_delay_ms
+
+    assert [delay(READ_ONCE[kind]([text])) for _ in range(5)] == [100, 200, 0, 100, 200]
+    counts = evidence_of(NAME).counts()
+    # After the first of a chain, the other side has missed a part of it.
+    assert (counts.ignored["content-read-once"], sum(counts.ignored.values())) == (2, 5)
+    assert (counts.divergent, counts.candidate_errors) == ({}, {})
+    assert not migration_of(NAME).switch.tripped
+    # The side that has not seen them is not asked for the rest of the chain.
+    assert [delay([text]), delay([text])] == [0, 100]
+    assert evidence_of(NAME).counts().divergent == {}
+
+
+@pytest.mark.parametrize("make", [list, tuple, lambda items: dict.fromkeys("ab", items), str])
+def test_content_that_can_be_read_again_is_compared(make: Callable[[list[Any]], Any]) -> None:
+    """All that Python has of its own, whatever is in it."""
+    config = {"jitter": False, "check_text_content": True, "migration": COMPARED["shadow"]}
+    subject = MigrationPlugin(PluginConfig(name=NAME, kind="x", config=config))
+    ask(subject, {**SUCCESS, "content": make([{"type": "text", "text": '{"isError": true}'}])})
+    counts = evidence_of(NAME).counts()
+    assert (counts.matches, counts.ignored) == (1, {})
 
 
 def test_a_text_too_large_to_judge_is_not_judged() -> None:

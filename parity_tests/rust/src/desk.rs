@@ -25,7 +25,7 @@ use crate::open::{self, Change, Step};
 use crate::plan::{Plan, Reason};
 use crate::setting::Setting;
 use crate::side::{Act, Mode, Side};
-use crate::signal::{Facts, Signal, signal_of, text_length};
+use crate::signal::{Facts, Signal, is_read_alike_again, signal_of, text_length};
 use crate::switch::{Switch, buckets, known};
 use crate::usable::Usable;
 
@@ -140,6 +140,10 @@ impl Desk {
                 Side::Candidate => Reason::NotLoaded,
             };
             plan.decider = plan.decider.other();
+            plan.compares = false;
+        }
+        if plan.compares && self.is_used_up_by_the_first(&call)? {
+            plan.reason = Reason::ReadOnce;
             plan.compares = false;
         }
         let mut deeds = [None, None];
@@ -259,6 +263,24 @@ impl Desk {
         lane.call_method0(intern!(py, "candidate_rests"))
             .and_then(|rests| rests.is_truthy())
             .unwrap_or(true)
+    }
+
+    /// Whether the side that is asked second may find less than the first: only text checks read
+    /// what can be used up.
+    fn is_used_up_by_the_first(&self, call: &Call<'_, '_>) -> PyResult<bool> {
+        if !self
+            .setting(call)
+            .is_some_and(|setting| setting.get().text_path)
+        {
+            return Ok(false);
+        }
+        let py = call.payload.py();
+        let again = PAYLOAD
+            .of(call.payload)
+            .get(intern!(py, "result"))
+            .and_then(|result| is_read_alike_again(&result));
+        // A result that cannot be read is for the sides to say.
+        Ok(guarded(py, again)? == Some(false))
     }
 
     /// Loads a side if need be; whether there is one.

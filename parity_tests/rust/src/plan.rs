@@ -22,6 +22,8 @@ pub(crate) enum Reason {
     None,
     Unseen,
     SampledOut,
+    /// Its content may be there for the first reader only.
+    ReadOnce,
     TimeLimit,
     TooLarge,
     NotLoaded,
@@ -35,6 +37,7 @@ impl Reason {
         match self {
             Self::None | Self::SampledOut => None,
             Self::Unseen => Some("chain-began-unseen"),
+            Self::ReadOnce => Some("content-read-once"),
             Self::TimeLimit => Some("over-time-limit"),
             Self::TooLarge => Some("too-large"),
             Self::NotLoaded => Some("candidate-not-loaded"),

@@ -6,7 +6,10 @@ use std::sync::{LazyLock, PoisonError, RwLock};
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString,
+    PyTuple,
+};
 use retry_models::Mapping;
 use siphasher::sip::SipHasher13;
 
@@ -40,6 +43,46 @@ impl Signal {
             Self::Unreadable => 9,
         }
     }
+}
+
+/// Whether two can read the content of a result, one after the other. What one of Python's own
+/// containers holds is there for the second one as well; whatever else can be iterated may be used up
+/// by the first, and looking for that would use it up too.
+///
+/// # Errors
+///
+/// Whatever reading the result raises.
+pub(crate) fn is_read_alike_again(result: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = result.py();
+    let Some(content) = Mapping::of(result)?
+        .map(|mapping| mapping.get(intern!(py, "content")))
+        .transpose()?
+        .flatten()
+    else {
+        return Ok(true);
+    };
+    if content.is_exact_instance_of::<PyList>() || content.is_none() {
+        return Ok(true);
+    }
+    let class = content.get_type();
+    let Ok(iterate) = class.getattr(intern!(py, "__iter__")) else {
+        return Ok(!class.hasattr(intern!(py, "__getitem__"))?);
+    };
+    for own in [
+        py.get_type::<PyList>(),
+        py.get_type::<PyTuple>(),
+        py.get_type::<PyDict>(),
+        py.get_type::<PyString>(),
+        py.get_type::<PyBytes>(),
+        py.get_type::<PyByteArray>(),
+        py.get_type::<PySet>(),
+        py.get_type::<PyFrozenSet>(),
+    ] {
+        if own.getattr(intern!(py, "__iter__"))?.is(&iterate) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Names what a result says, by the first of its signals that decides (BEHAVIOUR.md, "Is it a

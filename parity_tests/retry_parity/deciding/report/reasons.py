@@ -24,6 +24,8 @@ NOT_COMPARED: Final[Mapping[str, str]] = {
     "candidate-not-loaded": "the candidate refuses the config that the hybrid takes",
     "over-time-limit": "the hybrid alone took longer than time_limit_ms; no call shall take twice "
     "that",
+    "content-read-once": "the content can be read once only, a generator for example: the second "
+    "side would have found it empty",
     "too-large": "the two differ on a result with more than 256 Ki characters of text, over which "
     "nobody shall wait",
     "candidate-rests": "the candidate was slow too often, and is not asked for a while",
