@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 
 import retry_parity
 from retry_parity import metrics
+from retry_parity.lifetime import bound
 from retry_parity.metrics import TABLE
 
 if TYPE_CHECKING:
@@ -200,7 +201,11 @@ def until(condition: Callable[[], bool], within_s: float = 30) -> None:
 def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     """Keep a process for a while."""
     process = subprocess.Popen(  # noqa: S603 - our own
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=HERE
+        bound(command),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=HERE,
     )
     with process:
         try:

@@ -23,6 +23,7 @@ from retry_parity.evidence import evidence_of
 from retry_parity.evidence_files import FORMAT, EvidenceFiles
 from retry_parity.flag import Implementation
 from retry_parity.lane import Lane
+from retry_parity.lifetime import bound
 from retry_parity.migration import migration_of
 from retry_parity.settings import EvidenceSettings, MigrationSettings
 from retry_parity.upkeep import Upkeep
@@ -306,7 +307,7 @@ while True:
 def test_a_killed_worker_loses_the_last_second_and_corrupts_nothing(tmp_path: Path) -> None:
     """SIGKILL at any moment: every line but perhaps the last one is whole, and recent."""
     worker = subprocess.Popen(  # noqa: S603 - our own
-        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE
+        bound([sys.executable, "-c", WRITER, str(tmp_path)]), stdout=subprocess.PIPE
     )
     assert worker.stdout is not None
     worker.stdout.readline()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,13 +18,13 @@ import pytest
 from retry_parity.lifetime import bound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 ROOT: Final = Path(__file__).parents[2]
 CORPUS: Final = ROOT / "parity_tests/corpus/tool_results.jsonl"
 GIVE_UP_S: Final = 60.0
 #: What makes a process that is no program.
-PROCESSES: Final = {"ProcessPoolExecutor", "os.fork", "context.Process", "multiprocessing.Process"}
+PROCESSES: Final = {"ProcessPoolExecutor", "os.fork"}
 
 COMMANDS: Final = {
     "replay": ["replay", str(CORPUS), "--out", "out", "--workers", "2"],
@@ -109,6 +111,29 @@ def test_workers_end_with_a_parent_that_is_killed(
     )
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["replay", "generate", "compare", "compare in one process"])
+def test_a_command_that_is_asked_to_end_does_not_finish_its_work_first(
+    tmp_path: Path, command: str, number: signal.Signals
+) -> None:
+    """`generate` ran all that was in its queue before it ended: hours."""
+    script = Path(sys.executable).with_name("retry-parity")
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [script, *COMMANDS[command]],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as parent:
+        try:
+            until(lambda: len(descendants(parent.pid)) >= 2, "no workers")
+            left = descendants(parent.pid)
+            parent.send_signal(number)
+            assert parent.wait(GIVE_UP_S) == 128 + number
+        finally:
+            parent.kill()
+    until(lambda: not any(map(stat, left)), "a worker lives on")
+
+
 def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a program as it is started everywhere."""
     return subprocess.run(bound(command), capture_output=True, text=True, check=False)  # noqa: S603 - our own
@@ -123,43 +148,113 @@ def test_a_bound_program_is_as_it_would_be_otherwise() -> None:
         bound(["/no/such/program"])
 
 
-def test_a_bound_program_ends_with_its_parent() -> None:
-    """Also one that nothing but the system can end."""
-    sleeper = "import signal, time; signal.pthread_sigmask(0, range(1, 32)); time.sleep(600)"
-    program = (
-        "import subprocess, sys, time; from retry_parity.lifetime import bound; "
-        f"child = subprocess.Popen(bound([sys.executable, '-c', {sleeper!r}])); "
-        "print(child.pid, flush=True); time.sleep(600)"
-    )
+#: Starts a program that nothing but the system can end, and which has started another one.
+PARENT: Final = """
+import subprocess, sys, threading, time
+from retry_parity import lifetime
+sleeper = "import signal, time; signal.pthread_sigmask(0, range(1, 32)); time.sleep(600)"
+middle = (
+    "import subprocess, sys, time; "
+    f"child = subprocess.Popen([sys.executable, '-c', {sleeper!r}]); "
+    f"print(child.pid, flush=True); {sleeper}"
+)
+command = lifetime.bound([sys.executable, "-c", middle])
+if "without pidfd" in sys.argv:
+    run = "import os, runpy, sys; del os.pidfd_open, sys.argv[0]; "
+    run += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    command[1:3] = ["-IS", "-c", run, command[2]]
+own = "own session" in sys.argv
+def start():
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=own)
+    print(program.pid, int(program.stdout.readline()), flush=True)
+if "in a thread" in sys.argv:
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    print("the thread has ended", flush=True)
+else:
+    start()
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def parent_of_a_program(*how: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """Keep one, with the numbers of what it has started."""
     with subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT, *how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        assert stat(child)
+        try:
+            assert parent.stdout is not None
+            yield parent, [int(each) for each in parent.stdout.readline().split()]
+        finally:
+            parent.kill()
+
+
+@pytest.mark.parametrize("how", ["own session", "in a thread", "without pidfd", ""])
+def test_a_bound_program_and_what_it_started_end_with_its_parent(how: str) -> None:
+    """The compiler that cargo had started, or what a build under comparison had, stayed."""
+    with parent_of_a_program(how) as (parent, started):
+        assert len(started) == 2
+        assert all(map(stat, started))
         parent.kill()
-    until(lambda: stat(child) is None, "the program lives on")
+        parent.wait()
+        until(lambda: not any(map(stat, started)), "a program lives on")
+
+
+def test_what_a_bound_program_has_started_ends_with_it() -> None:
+    """Nothing is left of a program that is killed because it takes too long."""
+    with parent_of_a_program() as (_, (program, child)):
+        os.kill(program, signal.SIGKILL)
+        until(lambda: stat(child) is None, "what it has started lives on")
+
+
+def test_a_bound_program_does_not_end_with_the_thread_that_started_it() -> None:
+    """The system takes the end of a thread for that of the parent, and killed the program."""
+    with parent_of_a_program("in a thread") as (parent, started):
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "the thread has ended\n"
+        # Whoever was to end with the thread has ended by the time that its end is seen here.
+        assert all(map(stat, started))
+
+
+def is_of_tests(path: Path) -> bool:
+    """Say whether a file is a test's; what a test runs to its end, within its bound, is its own."""
+    return "tests" in path.relative_to(ROOT).parts
+
+
+#: Whose programs are what is tested: a parent that is killed, a reader that has gone.
+NOT_BOUND: Final = {"test_lifetime.py", "test_cli.py"}
+#: What nobody uses: it starts a process past `lifetime`.
+OTHER_WAYS: Final = re.compile(
+    r"os\.(system|popen|forkpty|spawn|posix_spawn)|pty\.|asyncio\.create_subprocess|"
+    r"(multiprocessing|context)\.(Process|Pool)"
+)
 
 
 def test_every_process_is_started_so_that_it_ends_with_its_parent() -> None:
-    """Whatever starts one goes through `lifetime`; programs that the tests start are the tests'."""
-    folders = ("parity_tests/retry_parity", "parity_tests/gateway", "parity_tests/published")
-    files = [
-        path
-        for folder in (*folders, "parity_tests/dashboard_picture", "benches/hook", "benches/soak")
-        for path in (ROOT / folder).rglob("*.py")
-        if "tests" not in path.relative_to(ROOT / folder).parts
-    ]
+    """Whatever starts one goes through `lifetime`, and so do programs that tests keep running."""
     found = 0
-    for path in files:
-        text = path.read_text()
-        for call in (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)):
-            name = ast.unparse(call.func)
-            place = f"{path}:{call.lineno}: {name}"
-            if name.startswith("subprocess.") and not name.endswith("Error"):
+    for path in (
+        path for room in ("parity_tests", "benches", "fuzz") for path in (ROOT / room).rglob("*.py")
+    ):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom):
+                assert node.module not in {"subprocess", "multiprocessing.pool"}, path
+            if not isinstance(node, ast.Call) or path.name in NOT_BOUND:
+                continue
+            name = ast.unparse(node.func)
+            place = f"{path}:{node.lineno}: {name}"
+            assert not OTHER_WAYS.match(name), place
+            if name == "subprocess.Popen" or (
+                name.startswith("subprocess.") and name[-5:] != "Error" and not is_of_tests(path)
+            ):
                 found += 1
-                assert ast.unparse(call.args[0]).startswith("bound("), place
-            elif name in PROCESSES:
+                assert ast.unparse(node.args[0]).startswith("bound("), place
+            elif name in PROCESSES and not is_of_tests(path):
                 assert "end_worker_with_parent()" in text or "end_with_parent(" in text, place
-            assert name not in {"os.system", "os.popen", "os.posix_spawn", "os.spawnv"}, place
-    assert found > 10
+    assert found > 20

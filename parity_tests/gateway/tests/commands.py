@@ -15,6 +15,7 @@ import pytest
 from gateway.client import Client
 from gateway.programs import StartError
 from gateway.stack import HERE, TOKEN, Settings, running
+from retry_parity.lifetime import bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +54,7 @@ class Left:
 def start(*arguments: str, python: Sequence[str] = (sys.executable,)) -> subprocess.Popen[str]:
     """Start the command."""
     return subprocess.Popen(  # noqa: S603 - our own command
-        [*python, "-m", "gateway", *arguments],
+        bound([*python, "-m", "gateway", *arguments]),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

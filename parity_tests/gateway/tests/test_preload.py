@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from retry_parity.lifetime import bound
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -69,7 +71,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     told = {"PRELOADED_PLUGIN": plugin, "PRELOADED_SETTINGS": json.dumps(settings)}
     environment = {**os.environ, **told, "PYTHONPATH": str(_ROOT)}
     with (tmp_path / "log").open("w+", encoding="utf-8") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - our own
+        process = subprocess.Popen(bound(command), env=environment, stdout=log, stderr=log)  # noqa: S603 - our own
         try:
             end = time.monotonic() + _START_S
             while not Path(path).exists():

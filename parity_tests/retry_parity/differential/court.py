@@ -17,7 +17,7 @@ from retry_parity.differential import worker
 from retry_parity.differential.builds import Build, BuildError
 from retry_parity.differential.lane import About, Lane
 from retry_parity.differential.subject import Finding, Judgement
-from retry_parity.lifetime import end_worker_with_parent
+from retry_parity.lifetime import end_pool, end_worker_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -203,9 +203,7 @@ class Together:
     def close(self) -> None:
         """End the interpreters."""
         if self._pool is not None:
-            for process in list(self._pool._processes.values()):  # noqa: SLF001 - one may hang
-                process.kill()
-            self._pool.shutdown(cancel_futures=True)
+            end_pool(self._pool)
 
 
 class _Fork:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from retry_parity.evidence import evidence_of
 from retry_parity.evidence_files import FORMAT, Source, installed_versions, ledger_hash
-from retry_parity.lifetime import end_worker_with_parent
+from retry_parity.lifetime import end_pool, end_worker_with_parent
 from retry_parity.replaying.playing import ReplayRefusedError, add_counts
 from retry_parity.source import Seeded
 from retry_parity.strata import Position, reachable
@@ -102,17 +102,19 @@ def generate(  # noqa: PLR0913 - what a run is made of
     """
     found = Generated()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
-        try:
-            for jobs in _rounds(seed, candidate, scenarios, at_least, found):
-                for counts in pool.map(_run, jobs):
-                    add_counts(found.counts, counts)
-                found.scenarios += sum(len(job.names) for job in jobs)
-                found.missing = _missing(found.counts, at_least)
-                advance(found.scenarios, len(found.missing))
-        except BrokenProcessPool:
-            message = f"seed {seed}: a worker died (out of memory?)"
-            raise ReplayRefusedError(message) from None
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    try:
+        for jobs in _rounds(seed, candidate, scenarios, at_least, found):
+            for counts in pool.map(_run, jobs):
+                add_counts(found.counts, counts)
+            found.scenarios += sum(len(job.names) for job in jobs)
+            found.missing = _missing(found.counts, at_least)
+            advance(found.scenarios, len(found.missing))
+    except BrokenProcessPool:
+        message = f"seed {seed}: a worker died (out of memory?)"
+        raise ReplayRefusedError(message) from None
+    finally:
+        end_pool(pool)
     return found
 
 

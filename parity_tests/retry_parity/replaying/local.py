@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any, Final
 
-from retry_parity.lifetime import end_worker_with_parent
+from retry_parity.lifetime import end_pool, end_worker_with_parent
 from retry_parity.replaying.playing import Played, ReplayRefusedError, play
 
 if TYPE_CHECKING:
@@ -91,9 +91,7 @@ def _play_missing(  # noqa: PLR0913, PLR0917 - what one try needs
                 done[numbers[future]] = future.result()
             advance(sum(progress))
     finally:
-        for process in list((pool._processes or {}).values()):  # noqa: SLF001 - may be amid a part
-            process.terminate()
-        pool.shutdown(cancel_futures=True)
+        end_pool(pool)
 
 
 class _Worker:
