@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import sys
@@ -16,7 +17,7 @@ from puppet.venv import imitate_venv
 
 from retry_parity.cli import main
 from retry_parity.differential import environments
-from retry_parity.differential.builds import Build
+from retry_parity.differential.builds import Build, BuildError
 from retry_parity.differential.campaign import Limits
 from retry_parity.differential.clock import NoClockError, clock_library
 from retry_parity.differential.compare import Plan, compare_builds
@@ -428,3 +429,16 @@ def test_a_cache_that_is_a_file_is_told(
     assert main(["compare", "legacy", "rust", "--cpex", "0.1.2"]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told == f"retry-parity: {file}: cannot be written: File exists; set {CACHE_VARIABLE}"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_folder_in_the_place_of_an_environment_is_refused(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    """It is not ours and stays; the clean-up of half an environment waited for a pipe's writer."""
+    home, made = tmp_path / "home", tmp_path / "made"
+    made.mkdir()
+    make(home)
+    with pytest.raises(BuildError, match=f"{home}: cannot be written: .*; set {CACHE_VARIABLE}"):
+        environments._put(made, home)  # noqa: SLF001 - what makes one is slow
+    assert os.path.lexists(home)

@@ -23,6 +23,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from retry_parity import metrics
 from retry_parity.flag import Implementation
+from retry_parity.lifetime import bound
 from retry_parity.metrics import TABLE
 from retry_parity.metrics.reader import LONGEST_VALUE, MOST_VALUES, OTHERS
 from retry_parity.metrics.table import Kind
@@ -92,7 +93,7 @@ class Worker:
 
     def __init__(self, directory: Path) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own
-            [sys.executable, "-W", "error", "-c", textwrap.dedent(self.PROGRAM)],
+            bound([sys.executable, "-W", "error", "-c", textwrap.dedent(self.PROGRAM)]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -444,6 +445,13 @@ def foreign_link(path: Path) -> None:
         ("gauge_livesum_-1.db", foreign_pipe),
         ("gauge_livesum_\u0663.db", foreign_file),
         ("gauge_livesum_DEAD.txt", foreign_link),
+        ("gauge_livesum_DEAD.db", foreign_link),
+        ("gauge_livesum_DEAD.db", foreign_pipe),
+        ("gauge_liveother_DEAD.db", foreign_file),
+        ("other_OURS.db", foreign_file),
+        ("other_OURS.db", foreign_pipe),
+        ("counter_OURS.db", foreign_folder),
+        ("gauge_livemax_OURS.db", foreign_folder),
         ("gauge_livesum_DEAD.db", foreign_file),
         ("gauge_livesum_DEAD.db", foreign_folder),
         ("lost+found", foreign_folder),
@@ -454,16 +462,19 @@ def test_what_others_have_in_the_folder_does_not_stop_the_clean_up(
 ) -> None:
     """A number was made of any name; one that is none kept the dead workers' figures for good.
 
-    What cannot be ours stays; a file under a dead process's number goes with it.
+    What cannot be ours stays, also in the place of one of ours, which alone is then not shown; a
+    file under a dead process's number goes with it.
     """
     first = workers.start("show(retry=figures(3))")
     first.end()
+    second = workers.start()
+    name = name.replace("OURS", str(second.pid))
     foreign = workers.directory / name.replace("DEAD", str(first.pid + 1_000_000_000))
     make(foreign)
-    second = workers.start("show(retry=figures(5))")
+    second.do("show(retry=figures(5))")
     assert not list(workers.directory.glob(f"gauge_live*_{first.pid}.db"))
     assert list(workers.directory.glob(f"gauge_live*_{second.pid}.db"))
-    is_ours = name.endswith("DEAD.db") and make is not foreign_folder
+    is_ours = name == "gauge_livesum_DEAD.db" and make is foreign_file
     assert os.path.lexists(foreign) is not is_ours
 
 

@@ -107,7 +107,8 @@ def _put(made: Path, home: Path) -> None:
         # in the cache and left half of one.
         if is_there(home / "bin" / "python"):
             return
-        shutil.rmtree(home, ignore_errors=True)
+        if home.is_dir():  # opening a pipe would wait
+            shutil.rmtree(home, ignore_errors=True)
         try:
             made.rename(home)
         except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import sys
 import threading
 from contextlib import suppress
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 #: Before the first value of a file.
 _HEADER_BYTES: Final = 8
 #: The files of gauges that end with their process, as prometheus_client names them.
-_LIVE_GAUGES: Final = re.compile(r"gauge_live[a-z]+_([1-9][0-9]*)\.db")
+_LIVE_GAUGES: Final = re.compile(r"gauge_live(?:all|max|min|sum|mostrecent)_([1-9][0-9]*)\.db")
 
 
 class _Value(Protocol):
@@ -70,12 +71,18 @@ class Mirror:
     def _copy(self, figures: Mapping[str, Figures]) -> None:
         if self._shown is None:
             self._shown = _left_behind()
+        failures: list[Exception] = []
         for metric, plugin, series in self.reader.readings(figures):
-            if metric.kind is Kind.GAUGE:
-                self._show(metric, plugin, series)
-            else:
-                self._add(metric, series)
+            try:
+                if metric.kind is Kind.GAUGE:
+                    self._show(metric, plugin, series)
+                else:
+                    self._add(metric, series)
+            except Exception as error:  # noqa: BLE001 - what is in the place of one file stops no other
+                failures.append(error)
         _bury_the_dead()
+        if failures:
+            raise failures[0]
 
     def _add(self, metric: Metric, series: Mapping[Series, float]) -> None:
         for one, number in series.items():
@@ -139,7 +146,10 @@ def _left_behind() -> dict[Series, float]:
     found: dict[Series, float] = {}
     by_family = {metric.family: metric for metric in TABLE if metric.kind is Kind.GAUGE}
     for mode in Workers:
-        for key, number in _stored(_directory() / f"gauge_{mode.value}_{os.getpid()}.db"):
+        file = _directory() / f"gauge_{mode.value}_{os.getpid()}.db"
+        if not file.is_file():
+            continue
+        for key, number in _stored(file):
             family, _, labels, _ = json.loads(key)
             if metric := by_family.get(family):
                 found[named(metric, [labels[name] for name in metric.labels])] = number
@@ -151,7 +161,11 @@ def _remove_torn_files() -> None:
 
     They would keep this process from showing anything. Each begins with the number of bytes in use.
     """
-    for file in _directory().glob(f"*_{os.getpid()}.db"):
+    kinds = {metric.kind.value for metric in TABLE if metric.kind is not Kind.GAUGE}
+    kinds |= {f"gauge_{mode.value}" for mode in Workers}
+    for file in (_directory() / f"{kind}_{os.getpid()}.db" for kind in kinds):
+        if not os.path.lexists(file):
+            continue
         try:
             used = int.from_bytes(state_file.read(file, 4), sys.byteorder, signed=True)
             is_torn = used != 0 and not _HEADER_BYTES <= used <= file.stat().st_size
@@ -183,10 +197,11 @@ def _bury_the_dead() -> None:
     if os.getpid() not in processes.values():
         return  # they are named by something else than process ids
     for name, process in processes.items():
-        if not _is_alive(process):
-            # Another worker may be faster, and what is no file is none of ours.
-            with suppress(OSError):
-                (_directory() / name).unlink()
+        file = _directory() / name
+        # Another worker may be faster, and what is no file is none of ours.
+        with suppress(OSError):
+            if not _is_alive(process) and stat.S_ISREG(file.lstat().st_mode):
+                file.unlink()
 
 
 def _is_alive(process: int) -> bool:
