@@ -196,7 +196,23 @@ def uv_add(folder: Path) -> str:
     return ".venv"
 
 
-@pytest.mark.parametrize("install", [pip, uv_pip, uv_pip_of_one, uv_tool, uv_add])
+def uv_sync(folder: Path) -> str:
+    """Install what the lock file has for the package that depends on the two others."""
+    options = ("--frozen", "--no-default-groups", "--package", "retry-parity")
+    place = str(folder / "venv")
+    run(
+        BIN / "uv",
+        "sync",
+        *options,
+        "--python",
+        sys.executable,
+        cwd=ROOT,
+        UV_PROJECT_ENVIRONMENT=place,
+    )
+    return "venv"
+
+
+@pytest.mark.parametrize("install", [pip, uv_pip, uv_pip_of_one, uv_tool, uv_add, uv_sync])
 def test_an_install_is_a_copy_that_has_all_and_does_not_point_back(
     install: Callable[[Path], str], tmp_path: Path
 ) -> None:
