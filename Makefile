@@ -31,8 +31,8 @@ CARGO_DENY := target/tools/bin/cargo-deny
 CARGO_DENY_VERSION := 0.20.2
 # What goes into the gateway's environment.
 GATEWAY_SOURCES := $(shell find Cargo.lock Cargo.toml pyproject.toml rust python_shim/retry_with_backoff \
-	python_legacy parity_tests/pyproject.toml parity_tests/retry_parity parity_tests/rust \
-	parity_tests/rust_clock -type f -not -name '*.so' -not -name '*.pyc' -not -path '*/tests/*')
+	python_legacy $(addprefix parity_tests/,pyproject.toml Cargo.lock Cargo.toml retry_parity rust) \
+	-type f -not -name '*.so' -not -name '*.pyc' -not -path '*/tests/*')
 export RETRY_PARITY_CACHE ?= $(CURDIR)/.venvs/compared
 
 .PHONY: help setup demo gateway test test-rust test-python test-published test-old-cpex \
@@ -49,8 +49,13 @@ $(UV):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
+# An install from a folder copies (`editable = false` in the pyproject files); here alone it does not.
+SYNC := $(UV) sync --frozen --inexact --no-install-workspace
+EDITABLE := $(UV) pip install --quiet --no-deps $(addprefix --editable ,. ./python_legacy ./parity_tests)
+
 setup: $(UV) ## Create .venv, build everything and install it there.
-	@$(UV) sync --frozen --python $(BIN)/python
+	@$(SYNC) --python $(BIN)/python
+	@$(EDITABLE) --python $(BIN)/python
 
 demo: setup ## Replay the recorded tool results through both implementations.
 ifeq ($(CPEX),)
@@ -97,7 +102,8 @@ test-ray: setup ## Replays on a real Ray cluster.
 	@$(BIN)/pytest -q parity_tests/on_ray/tests
 
 .venvs/cpex-%: setup
-	@UV_PROJECT_ENVIRONMENT=$@ $(UV) sync --frozen --quiet --python $(BIN)/python
+	@UV_PROJECT_ENVIRONMENT=$@ $(SYNC) --quiet --python $(BIN)/python
+	@$(EDITABLE) --python $@/bin/python
 	@$(UV) pip install --quiet --python $@/bin/python cpex==$* $(if $(filter 0.1.0 0.1.1 0.1.2,$*),$(OLD_CPEX_NEEDS))
 
 test-published: setup ## The 60 cases against the published hybrid.
@@ -153,7 +159,7 @@ audit: setup $(CARGO_DENY) ## Check dependencies, and ask for known vulnerabilit
 # `make fuzz SECONDS=600`; ARGS=--help shows all there is.
 SECONDS_OF_FUZZING := $(or $(SECONDS),120)
 fuzz: setup ## Fuzz the core and the shim for a bounded time.
-	@$(UV) sync --frozen --quiet --inexact --group fuzz --python $(BIN)/python
+	@$(SYNC) --quiet --group fuzz --python $(BIN)/python
 	@$(BIN)/python fuzz/run --seconds $(SECONDS_OF_FUZZING) $(ARGS)
 
 # More than half an hour, and nothing else beside it: some rows measure. ONLY=REGEX takes those rows.
@@ -166,17 +172,20 @@ detection: setup $(CARGO_MUTANTS) ## Measure which faults the parity suite finds
 
 # Some minutes on a quiet machine. FULL=1 also fills the stores whose every call walks all entries.
 bench: setup ## Measure every implementation side by side, and the core alone.
-	@$(UV) sync --frozen --quiet --inexact --group bench --python $(BIN)/python
+	@$(SYNC) --quiet --group bench --python $(BIN)/python
 	@$(BIN)/python benches/hook $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(FULL),--full)
 
 # The types are checked on one core while cargo has the other.
 check: setup ## Format, lints, types, and what must stay true.
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint types instructions rehearse-deletion
 
+# Cargo workspaces besides that of the fuzz targets, which are linted without their engine.
+WORKSPACES := . benches python_legacy parity_tests parity_tests/rust_clock
+
 lint:
-	@cargo fmt --check
-	@cargo fmt --check --manifest-path fuzz/Cargo.toml
-	@cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+	@for each in $(WORKSPACES) fuzz; do cargo fmt --all --check --manifest-path $$each/Cargo.toml; done
+	@for each in $(WORKSPACES); do cargo clippy --locked --quiet --workspace --all-targets \
+	  --manifest-path $$each/Cargo.toml -- -D warnings; done
 	@cargo clippy --locked --quiet --manifest-path fuzz/Cargo.toml --no-default-features \
 	  --target-dir target/fuzz --all-targets -- -D warnings
 	@$(BIN)/ruff format --check --quiet
@@ -208,8 +217,7 @@ generated: setup ## Write the files that are generated.
 	@.ci/check_generated $(BIN)/python --write
 
 format: setup ## Format everything.
-	@cargo fmt
-	@cargo fmt --manifest-path fuzz/Cargo.toml
+	@for each in $(WORKSPACES) fuzz; do cargo fmt --all --manifest-path $$each/Cargo.toml; done
 	@$(BIN)/ruff check --quiet --fix
 	@$(BIN)/ruff format --quiet
 

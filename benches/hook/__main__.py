@@ -123,11 +123,15 @@ def _timed(
 
 _WEIGHED: Final = (who.RUST, who.HYBRID, who.PUBLISHED_HYBRID, who.PUBLISHED_NEWEST)
 _FEW_ROUNDS: Final = 10
+_CARGO_BENCH: Final = (
+    *("cargo", "bench", "--quiet", "--locked"),
+    *("--manifest-path", "benches/Cargo.toml"),
+)
 
 
 def _pauses() -> Iterator[dict[str, int]]:
     _say("the longest single call of the core")
-    command = ["cargo", "bench", "--quiet", "--locked", "-p", "retry-benches", "--bench", "pauses"]
+    command = [*_CARGO_BENCH, "--bench", "pauses"]
     ran = subprocess.run(bound(command), check=True, capture_output=True, text=True, cwd=ROOT)  # noqa: S603 - ours
     for line in ran.stdout.splitlines():
         if line.startswith("{"):
@@ -136,8 +140,17 @@ def _pauses() -> Iterator[dict[str, int]]:
 
 def _core(*, quick: bool) -> list[dict[str, Any]]:
     """Run the criterion benches and read what they store."""
-    command = ["cargo", "bench", "--quiet", "--locked", "-p", "retry-benches"]
-    command += ["--bench", "decision", "--bench", "state", "--bench", "text", "--", "--noplot"]
+    command = [
+        *_CARGO_BENCH,
+        "--bench",
+        "decision",
+        "--bench",
+        "state",
+        "--bench",
+        "text",
+        "--",
+        "--noplot",
+    ]
     command += ["--quick"] if quick else ["--warm-up-time", "1", "--measurement-time", "2"]
     _say("criterion benches of the core")
     # What an earlier run has left there may be of benches that are gone.

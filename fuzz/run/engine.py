@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import corpora
-from retry_parity.lifetime import bound
 from targets import BUILT, ROOT, CannotRunError
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ def _limits() -> list[str]:
 def _run(target: Target, arguments: list[str | Path], run: Run, said: list[str]) -> int:
     command = [target.program, *target.arguments, "-print_final_stats=1", *arguments]
     with subprocess.Popen(  # noqa: S603 - our own program
-        bound(list(map(str, command))), cwd=ROOT, text=True, errors="replace",
+        list(map(str, command)), cwd=ROOT, text=True, errors="replace",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as process:  # fmt: skip
         assert process.stdout is not None  # noqa: S101 - a pipe was asked for

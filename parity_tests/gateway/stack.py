@@ -367,19 +367,14 @@ def _environment(settings: Settings, folder: Path, port: int) -> dict[str, str]:
     # JSON is YAML, and needs no library.
     plugins.write_text(json.dumps(_plugins(settings), indent=2) + "\n", encoding="utf-8")
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    environment |= of_the_guide(settings, folder, plugins)
+    # What no operator of the plugin has to set for it.
     environment |= {
         "AUTH_ENCRYPTION_SECRET": secrets.token_urlsafe(48),
         "AUTH_REQUIRED": "true",
         "CACHE_TYPE": "memory",
         "DATABASE_URL": f"sqlite:///{folder / 'gateway.db'}",
-        "ENABLE_METRICS": "true",
         "JWT_SECRET_KEY": secrets.token_urlsafe(48),
-        "LOG_LEVEL": settings.log_level,
-        "MAX_TOOL_RETRIES": str(settings.max_tool_retries),
-        "PLUGINS_CONFIG_FILE": str(plugins),
-        "PLUGINS_ENABLED": "true",
-        # Without it a plugin that cannot be loaded is left out, and nothing is retried.
-        "PLUGINS_FAIL_ON_PLUGIN_ERROR": "true",
         # The gateway calls itself there.
         "PORT": str(port),
         "PYTHONUNBUFFERED": "1",
@@ -393,9 +388,28 @@ def _environment(settings: Settings, folder: Path, port: int) -> dict[str, str]:
         "TMPDIR": str(folder / "tmp"),
         "TOOL_TIMEOUT": str(settings.tool_timeout_s),
     }
-    if settings.workers > 1:
-        environment["PROMETHEUS_MULTIPROC_DIR"] = str(folder / "prometheus")
     return environment | dict(settings.environment)
+
+
+def of_the_guide(settings: Settings, folder: Path, plugins: Path) -> dict[str, str]:
+    """Give the gateway's variables that docs/MIGRATION.md has an operator set, and why.
+
+    Args:
+        settings: How the stack is set up.
+        folder: Its work folder.
+        plugins: The plugin list.
+    """
+    variables = {
+        "ENABLE_METRICS": "true",
+        "LOG_LEVEL": settings.log_level,
+        "MAX_TOOL_RETRIES": str(settings.max_tool_retries),
+        "PLUGINS_CONFIG_FILE": str(plugins),
+        "PLUGINS_ENABLED": "true",
+        "PLUGINS_FAIL_ON_PLUGIN_ERROR": "true",
+    }
+    if settings.workers > 1:
+        variables["PROMETHEUS_MULTIPROC_DIR"] = str(folder / "prometheus")
+    return variables
 
 
 def _plugins(settings: Settings) -> dict[str, object]:

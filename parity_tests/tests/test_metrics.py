@@ -11,6 +11,7 @@ import textwrap
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 import prometheus_client
@@ -260,6 +261,24 @@ def test_names_that_look_alike_are_not_one(registry: CollectorRegistry) -> None:
 
 
 # --- failures
+
+
+@pytest.mark.parametrize(
+    ("setting", "lines"), [({"ENABLE_METRICS": False}, 1), ({"ENABLE_METRICS": True}, 0), ({}, 0)]
+)
+def test_a_page_that_the_gateway_does_not_show_is_one_line_of_the_log(
+    setting: dict[str, bool],
+    lines: int,
+    registry: CollectorRegistry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The gateway's metrics are off by default; without a gateway there is nothing to put on."""
+    gateway = SimpleNamespace(settings=SimpleNamespace(**setting))
+    monkeypatch.setitem(sys.modules, "mcpgateway.config", gateway)
+    exposed(registry, retry=figures())
+    exposed(registry, retry=figures())
+    assert [each.message.count("ENABLE_METRICS=true") for each in caplog.records] == [1] * lines
 
 
 def test_what_cannot_be_read_is_left_out_and_counted(

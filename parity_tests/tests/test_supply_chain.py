@@ -35,12 +35,12 @@ def loaded() -> Any:
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Give the program, looking at a copy of what it reads."""
     module = loaded()
-    for name in ("Cargo.toml", "Cargo.lock", "uv.lock", "deny.toml"):
+    manifests = [f"{folder}/Cargo.toml" for folder in module.crate_folders()]
+    manifests += [str(Path(lock).with_name("Cargo.toml")) for lock in module.cargo_locks()]
+    for name in (*manifests, *module.cargo_locks(), "uv.lock", "deny.toml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     monkeypatch.setattr(module, "ROOT", tmp_path)
-    for name in (f"{folder}/Cargo.toml" for folder in module.crate_folders()):
-        (tmp_path / name).parent.mkdir(parents=True)
-        shutil.copy(ROOT / name, tmp_path / name)
     return module
 
 
@@ -77,6 +77,24 @@ def test_what_comes_from_elsewhere_is_found(
 
 
 @pytest.mark.parametrize(
+    ("manifest", "old", "told"),
+    [
+        ("parity_tests/Cargo.toml", 'panic = "unwind"', "profile"),
+        ("python_legacy/Cargo.toml", 'unwrap_used = "deny"', "lints"),
+        ("benches/Cargo.toml", 'lto = "fat"', "profile"),
+        ("parity_tests/rust_clock/Cargo.toml", 'missing_docs = "deny"', "lints"),
+    ],
+)
+def test_what_is_built_beside_the_product_is_built_and_linted_like_it(
+    manifest: str, old: str, told: str, program: Any
+) -> None:
+    """Workspaces cannot share their lints and profile; a copy that differs is one line."""
+    assert program.alike() == []
+    edit(program.ROOT / manifest, old, "")
+    assert program.alike() == [f"{manifest}: {told}: allowed: what Cargo.toml has"]
+
+
+@pytest.mark.parametrize(
     ("line", "is_pinned"),
     [
         ("anyio==4.16.0", True),
@@ -93,7 +111,7 @@ def test_what_comes_from_elsewhere_is_found(
 def test_a_requirement_is_an_exact_pin(line: str, *, is_pinned: bool, program: Any) -> None:
     """Anything else leaves a choice to the day on which it is installed."""
     file = program.ROOT / "parity_tests" / "gateway" / "requirements.txt"
-    file.parent.mkdir()
+    file.parent.mkdir(parents=True)
     file.write_text(f"# a comment\n{line}  # why\n    # via somebody\n", encoding="utf-8")
     assert len(program.pins()) == (not is_pinned)
 

@@ -23,8 +23,7 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 _CORE: Final = "retry-core"
 _BINDINGS: Final = "retry-python"
 _PACKAGE: Final = Path("python_shim", "retry_with_backoff")
-_SOURCES: Final = ("Cargo.toml", "Cargo.lock", "rust", "benches", "python_legacy/rust",
-                   "parity_tests/rust", "parity_tests/rust_clock", str(_PACKAGE))  # fmt: skip
+_SOURCES: Final = ("Cargo.toml", "Cargo.lock", "rust", str(_PACKAGE))
 _TTL: Final = re.compile(r"expire|TTL")
 _AREAS: Final = {
     "backoff": "backoff",

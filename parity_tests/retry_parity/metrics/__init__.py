@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 from retry_parity.metrics.mirror import Mirror
@@ -92,6 +93,11 @@ def expose(read: Read) -> Mirror | None:
     reader = Reader(read)
     several = getattr(values.ValueClass, "_multiprocess", False)
     page = Page(reader, Mirror(reader) if several else None)
+    gateway = getattr(sys.modules.get("mcpgateway.config"), "settings", None)
+    if not getattr(gateway, "ENABLE_METRICS", True):
+        _log.warning(
+            "metrics: the gateway's page is off and answers 503; ENABLE_METRICS=true puts it on"
+        )
     try:
         REGISTRY.register(page)
     except ValueError as error:
