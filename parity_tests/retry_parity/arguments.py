@@ -1,13 +1,26 @@
-"""Numbers on a command line, for every command: nothing of any plugin's."""
+"""Numbers and paths on a command line, for every command: nothing of any plugin's."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import suppress
-from typing import Final
+from pathlib import Path
+from typing import Final, NoReturn
 
 #: Processes, or shares of what is read: each share reads all of it.
 MOST_WORKERS: Final = 10_000
+
+
+def refuse_with(command: argparse.ArgumentParser, status: int) -> None:
+    """Let wrong usage of a command end with another status than argparse's own 2."""
+
+    def refuse(message: str) -> NoReturn:
+        command.print_usage(sys.stderr)
+        command.exit(status, f"{command.prog}: error: {message}\n")
+
+    command.set_defaults(parser=command)
+    command.error = refuse  # type: ignore[method-assign] # there is no other way to say it
 
 
 def whole_number(text: str) -> int:
@@ -22,6 +35,18 @@ def whole_number(text: str) -> int:
             return number
     message = f"{text} given, a whole number from 1 is allowed"
     raise argparse.ArgumentTypeError(message)
+
+
+def path(text: str) -> Path:
+    """Read a path; for argparse.
+
+    Raises:
+        ArgumentTypeError: It is blank, which would stand for the current folder.
+    """
+    if not text.strip():
+        message = f"{text!r} given, which is no path (a variable that is not set?)"
+        raise argparse.ArgumentTypeError(message)
+    return Path(text)
 
 
 def worker_count(text: str) -> int:

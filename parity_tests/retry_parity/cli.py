@@ -8,8 +8,7 @@ insufficient evidence), 3 = bad evidence, 130 = interrupted, 141 = whoever read 
 from __future__ import annotations
 
 import argparse
-import io
-import os
+import errno
 import signal
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -23,7 +22,7 @@ from retry_parity.differential.builds import BuildError
 from retry_parity.differential.cli import add_compare, compare_command
 from retry_parity.guard_cli import add_guard, guard_command
 from retry_parity.minimizing.minimize_cli import add_minimize, minimize_command
-from retry_parity.output import OutputError
+from retry_parity.output import OutputError, discard_output, occupy_standard_streams
 from retry_parity.recorded import add_trace, subject_of
 from retry_parity.replay import ReplayError
 from retry_parity.replaying.generate_cli import add_generate, generate_command
@@ -36,6 +35,8 @@ from retry_parity.traces.synthesize_cli import add_synthesize, synthesize_comman
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from _typeshed import SupportsWrite
 
 SUCCESS: Final = 0
 DIVERGENT: Final = 1
@@ -87,19 +88,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = _parser()
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        # A command's own parser knows what its exit status means.
-        getattr(options, "parser", parser).error(f"unrecognized arguments: {' '.join(unknown)}")
-    signal.signal(signal.SIGTERM, _end)  # so that what was started is ended
-    for stream in (sys.stdout, sys.stderr):
-        # Tool names are of any script; a terminal that cannot show one must not end the run.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    occupy_standard_streams()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    bad_input = BAD_EVIDENCE if _JUDGING.intersection(arguments[:1]) else BAD_INPUT
     try:
-        status = _COMMANDS[options.command](options)
-        sys.stdout.flush()
+        try:
+            return _run(arguments)
+        finally:
+            # What help and usage say is output too.
+            sys.stdout.flush()
     except EvidenceError as error:
         return _refuse(str(error), BAD_EVIDENCE)
     except _BAD_INPUT as error:
@@ -107,17 +104,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _refuse("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read the output has gone. Python would say so again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return PIPE_CLOSED
     except OSError as error:
-        # A full disk behind standard output, mostly; it would be full again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # A full disk behind standard output, or one that was closed, mostly.
+        discard_output()
         where = error.filename or "output"
         what = (error.strerror or type(error).__name__).lower()
-        status = BAD_EVIDENCE if options.command in _JUDGING else BAD_INPUT
-        return _refuse(f"{where}: {what}", status)
-    return status
+        if error.errno == errno.EBADF:
+            what = "is closed; > /dev/null discards it"
+        return _refuse(f"{where}: {what}", bad_input)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        # A command's own parser knows what its exit status means.
+        getattr(options, "parser", parser).error(f"unrecognized arguments: {' '.join(unknown)}")
+    signal.signal(signal.SIGTERM, _end)  # so that what was started is ended
+    return _COMMANDS[options.command](options)
 
 
 _BAD_INPUT: Final = (
@@ -139,8 +145,15 @@ def _refuse(message: str, status: int = BAD_INPUT) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help that cannot be written is an error; argparse's own says nothing."""
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        (file or sys.stderr).write(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = _Parser(
         prog="retry-parity",
         description="Run two implementations side by side; say whether they decide alike.",
     )

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final, NoReturn, TypeVar
 
+from retry_parity.input import trouble_with
 from retry_parity.traces.calls import TraceError
 
 if TYPE_CHECKING:
@@ -82,10 +83,10 @@ def read_lines(path: Path) -> Iterator[bytes]:
     Raises:
         CorpusError: The file cannot be read, is empty, or has a line of more than 64 MiB.
     """
-    if path.is_dir():
-        message = f"{path}: is a directory, not a corpus file"
-        raise CorpusError(message)
     try:
+        if trouble := trouble_with(path):
+            message = f"{path}: {trouble}"
+            raise CorpusError(message)
         with path.open("rb") as file:
             number = 0
             while raw := file.readline(_LONGEST_LINE):

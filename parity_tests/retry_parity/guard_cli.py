@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retry_parity import arguments
 from retry_parity.guard import guard_file, mark_reset, stored_trips
 from retry_parity.output import OutputError, console
 
@@ -22,7 +22,9 @@ def add_guard(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             "has been reset, 1 = some have, 2 = bad input. Every worker follows within a second."
         ),
     )
-    command.add_argument("folder", type=Path, metavar="FOLDER", help="migration.evidence.directory")
+    command.add_argument(
+        "folder", type=arguments.path, metavar="FOLDER", help="migration.evidence.directory"
+    )
     command.add_argument("--reset", metavar="PLUGIN", help="let the flag decide again")
 
 

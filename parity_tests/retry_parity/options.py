@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retry_parity import candidates
+from retry_parity import arguments, candidates
 from retry_parity.arguments import worker_count
 
 if TYPE_CHECKING:
@@ -25,7 +24,11 @@ def add_candidate(command: argparse.ArgumentParser) -> None:
 def add_comparison(command: argparse.ArgumentParser) -> None:
     """Add what a command asks that compares a candidate with the hybrid and leaves evidence."""
     command.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="evidence directory to write to"
+        "--out",
+        type=arguments.path,
+        required=True,
+        metavar="FOLDER",
+        help="evidence directory to write to",
     )
     add_candidate(command)
     command.add_argument(

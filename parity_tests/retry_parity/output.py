@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -23,6 +25,56 @@ class _Console(Console):
 
     def on_broken_pipe(self) -> NoReturn:
         raise BrokenPipeError
+
+
+class _Patient(io.TextIOWrapper):
+    """A standard error that cannot be written is no reason to end: what was found stays so."""
+
+    def write(self, text: str) -> int:
+        """Write, or do not."""
+        with contextlib.suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what waits, or do not."""
+        with contextlib.suppress(OSError):
+            super().flush()
+
+
+def occupy_standard_streams() -> None:
+    """See that the three standard streams are there, whoever closed them, and can show any name.
+
+    INVARIANT: afterwards no file that is opened has one of their descriptors, so that nothing that
+    is printed gets into it. Writing to a standard output that was closed fails as any other output
+    that cannot be written.
+    """
+    for descriptor, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest that is free is given.
+            os.open(os.devnull, flags)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Tool names are of any script; a terminal that cannot show one must not end the run.
+        sys.stdout.reconfigure(errors="replace")
+    if type(sys.stderr) is io.TextIOWrapper:
+        stderr = sys.stderr
+        encoding, buffered = stderr.encoding, stderr.line_buffering
+        sys.stderr = _Patient(
+            stderr.detach(), encoding, errors="replace", line_buffering=buffered, write_through=True
+        )
+
+
+def discard_output() -> None:
+    """Let nothing more be written to standard output: it would fail again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def console(*, stderr: bool) -> Console:

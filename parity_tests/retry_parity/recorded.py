@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from retry_parity import arguments
 from retry_parity.flag import without_section
 from retry_parity.minimizing.fixtures import recipe_of
 from retry_parity.replay import read_plugin_config
@@ -18,6 +18,7 @@ from retry_parity.traces.reading import open_trace
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from retry_parity.scenarios import Step
     from retry_parity.traces.reading import Trace, TraceFile
@@ -53,13 +54,13 @@ def add_trace(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--trace",
         nargs="+",
-        type=Path,
+        type=arguments.path,
         metavar="TRACE",
         help="recorded chains in the place of generated scenarios",
     )
     command.add_argument(
         "--config",
-        type=Path,
+        type=arguments.path,
         metavar="FILE",
         help="plugins file for --trace (default: what the trace says, else "
         f"{CONFIG_NAME} beside it)",

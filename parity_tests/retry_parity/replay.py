@@ -28,6 +28,7 @@ from retry_parity.compare import Outcome
 from retry_parity.containers import Container, installed_kind, wrap
 from retry_parity.evidence import Comparison, Counts, evidence_of, reset
 from retry_parity.flag import CONFIG_KEY, Flag, Implementation, read_flag
+from retry_parity.input import trouble_with
 from retry_parity.lane import Lane
 from retry_parity.plugin import MigrationPlugin
 from retry_parity.refusal import ConfigRefusedError, one_line
@@ -166,8 +167,14 @@ def read_plugin_config(path: Path) -> PluginConfig:
     Raises:
         ReplayError: The file cannot be read, or has not exactly one retry plugin.
     """
-    if not path.is_file():
-        message = f"{path}: no such config file; name one with --config"
+    try:
+        trouble = trouble_with(path)
+    except OSError as error:
+        is_missing = isinstance(error, FileNotFoundError)
+        reason = "no such config file" if is_missing else f"cannot be read: {error.strerror}"
+        trouble = f"{reason}; name one with --config"
+    if trouble:
+        message = f"{path}: {trouble}"
         raise ReplayError(message)
     try:
         plugins = ConfigLoader.load_config(str(path)).plugins or []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from retry_parity import arguments
 from retry_parity.containers import Container
 from retry_parity.options import add_candidate
 from retry_parity.output import STDOUT, check_json_target, console, write_json
@@ -38,10 +38,12 @@ def add_run(commands: Any) -> None:
             "1 = some, or calls that were not compared, 2 = bad input."
         ),
     )
-    command.add_argument("corpus", type=Path, metavar="CORPUS", help="JSON lines, one result each")
+    command.add_argument(
+        "corpus", type=arguments.path, metavar="CORPUS", help="JSON lines, one result each"
+    )
     command.add_argument(
         "--config",
-        type=Path,
+        type=arguments.path,
         metavar="FILE",
         help=f"plugins file with the retry plugin's config (default: {CONFIG_NAME} beside CORPUS)",
     )

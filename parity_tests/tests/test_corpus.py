@@ -88,7 +88,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     """The message says which of the two it is."""
     with pytest.raises(CorpusError, match="no such file"):
         read_corpus(tmp_path / "none.jsonl")
-    with pytest.raises(CorpusError, match="is a directory"):
+    with pytest.raises(CorpusError, match="is a folder"):
         read_corpus(tmp_path)
 
 

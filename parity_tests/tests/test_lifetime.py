@@ -238,7 +238,7 @@ OTHER_WAYS: Final = re.compile(
 def test_every_process_is_started_so_that_it_ends_with_its_parent() -> None:
     """Whatever starts one goes through `lifetime`, and so do programs that tests keep running."""
     found = 0
-    # `fuzz` and `benches/reliability` outlive this package: each of their programs has a time limit.
+    # `fuzz` and `benches/reliability` outlive this package; their programs have time limits.
     folders = ("parity_tests", "benches/hook", "benches/soak")
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         text = path.read_text(encoding="utf-8")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
+from retry_parity import arguments
 from retry_parity.deciding.judging_evidence import judge
 from retry_parity.deciding.progress import reading_progress
 from retry_parity.deciding.reading import read_evidence
@@ -36,22 +35,20 @@ def add_evidence(command: argparse.ArgumentParser) -> None:
         help="evidence folders (all of it, a plugin's, a run's) and merged files",
     )
     command.add_argument(
-        "--thresholds", type=Path, metavar="FILE", help="what differs from the defaults, TOML"
+        "--thresholds",
+        type=arguments.path,
+        metavar="FILE",
+        help="what differs from the defaults, TOML",
     )
     command.add_argument(
         "--config",
-        type=Path,
+        type=arguments.path,
         metavar="FILE",
         help="plugins file; evidence under another config of the retry plugin does not count",
     )
     command.add_argument("--plugin", metavar="NAME", help="whose evidence, where there are several")
 
-    def refuse(message: str) -> NoReturn:
-        command.print_usage(sys.stderr)
-        command.exit(BAD_INPUT, f"{command.prog}: error: {message}\n")
-
-    command.set_defaults(parser=command)
-    command.error = refuse  # type: ignore[method-assign] # argparse's own exits with 2
+    arguments.refuse_with(command, BAD_INPUT)
 
 
 def judged(

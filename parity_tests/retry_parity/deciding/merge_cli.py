@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from retry_parity import arguments
 from retry_parity.deciding.merging import merge
 from retry_parity.deciding.progress import reading_progress
 from retry_parity.deciding.run_files import EvidenceError, evidence_paths
@@ -34,7 +34,9 @@ def add_merge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="EVIDENCE",
         help="evidence folders (all of it, a plugin's, a run's) and merged files",
     )
-    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the merged file")
+    command.add_argument(
+        "--out", type=arguments.path, required=True, metavar="FILE", help="the merged file"
+    )
     command.add_argument(
         "--without-unreadable",
         action="store_true",

@@ -18,6 +18,7 @@ from retry_parity.deciding.problems import shown
 from retry_parity.deciding.values import is_count, is_shallow, is_time
 from retry_parity.evidence_files import COUNTS, FORMAT, SAMPLES, TIMING, Source
 from retry_parity.guard import Trip, parse_trip, stored_trips
+from retry_parity.input import trouble_with
 from retry_parity.traces.reading import TRACE
 
 if TYPE_CHECKING:
@@ -117,9 +118,10 @@ def evidence_paths(given: Sequence[str]) -> list[Path]:
     Raises:
         EvidenceError: One is empty, which would stand for the current folder.
     """
-    if "" in given:
-        message = "EVIDENCE: '' is no path; name a folder or a file"
-        raise EvidenceError(message)
+    for each in given:
+        if not each.strip():
+            message = f"EVIDENCE: {each!r} is no path; name a folder or a file"
+            raise EvidenceError(message)
     return [Path(each) for each in given]
 
 
@@ -172,15 +174,12 @@ def count_files(paths: Sequence[Path], guards: Guards) -> Iterator[Path]:
         EvidenceError: A path is neither, cannot be read, or a folder has no evidence.
     """
     for path in paths:
-        if path.is_file():
+        if not path.is_dir():
+            _refuse_what_cannot_be_read(path)
             if path.name == COUNTS:
                 _look_above(path.parent, guards)
             yield path
             continue
-        if not path.is_dir():
-            what = "is neither a file nor a folder" if path.exists() else "no such file or folder"
-            message = f"{path}: {what}"
-            raise EvidenceError(message)
         empty = True
         seen: set[str] = set()
         for folder, folders, names in os.walk(path, onerror=_refuse, followlinks=True):
@@ -198,6 +197,18 @@ def count_files(paths: Sequence[Path], guards: Guards) -> Iterator[Path]:
         if empty:
             message = f"{path}: no evidence in this folder; a merged file is given by its own name"
             raise EvidenceError(message)
+
+
+def _refuse_what_cannot_be_read(path: Path) -> None:
+    try:
+        trouble = trouble_with(path)
+    except FileNotFoundError:
+        trouble = "no such file or folder"
+    except OSError as error:
+        _refuse(error)
+    if trouble:
+        message = f"{path}: {trouble}"
+        raise EvidenceError(message)
 
 
 def _look_above(run: Path, guards: Guards) -> None:

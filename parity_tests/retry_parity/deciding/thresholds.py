@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from retry_parity.compare import Kind
 from retry_parity.deciding.problems import shown
 from retry_parity.evidence_files import installed_versions
+from retry_parity.input import trouble_with
 from retry_parity.strata import reachable
 
 _FILE: Final = "thresholds.toml"
@@ -224,10 +225,17 @@ def shipped_thresholds() -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        trouble = trouble_with(path)
+        text = "" if trouble else path.read_text(encoding="utf-8")
     except OSError as error:
-        message = f"{path}: cannot be read: {(error.strerror or 'error').lower()}"
-        raise ThresholdsError(message) from error
+        trouble = f"cannot be read: {(error.strerror or 'error').lower()}"
+    except ValueError:
+        trouble = "is not UTF-8"
+    if trouble:
+        message = f"{path}: {trouble}"
+        raise ThresholdsError(message)
+    try:
+        return tomllib.loads(text)
     except ValueError as error:
         message = f"{path}: is no TOML: {shown(error)}"
         raise ThresholdsError(message) from error

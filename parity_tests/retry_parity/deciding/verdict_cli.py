@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from retry_parity import arguments
 from retry_parity.deciding.asking import BAD_INPUT, add_evidence, judged
 from retry_parity.deciding.certificate import CertificateError, certificate, write_certificate
 from retry_parity.deciding.run_files import EvidenceError
@@ -33,7 +33,7 @@ def add_verdict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     add_evidence(command)
     command.add_argument(
-        "--certificate", type=Path, metavar="FILE", help="write a certificate, if ready"
+        "--certificate", type=arguments.path, metavar="FILE", help="write a certificate, if ready"
     )
     command.add_argument(
         "--json",

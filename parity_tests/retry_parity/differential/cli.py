@@ -6,11 +6,11 @@ import argparse
 import random
 import re
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from retry_parity import arguments
 from retry_parity.arguments import whole_number
 from retry_parity.differential.builds import FORMS, BuildError
 from retry_parity.differential.campaign import Limits, Outcome
@@ -52,7 +52,7 @@ def add_compare(
     command.add_argument("--cpex", metavar="VERSION", help="framework of environments made here")
     command.add_argument(
         "--constraints",
-        type=Path,
+        type=arguments.path,
         metavar="FILE",
         help="pinned versions for environments made here",
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from retry_parity.differential.builds import BuildError, is_there
+from retry_parity.input import trouble_with
 from retry_parity.lifetime import bound
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ class Environments:
         if self._constraints is None:
             return ""
         try:
+            if trouble := trouble_with(self._constraints):
+                message = f"{self._constraints}: {trouble}"
+                raise BuildError(message)
             return self._constraints.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or error

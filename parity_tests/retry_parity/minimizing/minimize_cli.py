@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing, contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from retry_parity import candidates
+from retry_parity import arguments, candidates
 from retry_parity.containers import Container
 from retry_parity.deciding.run_files import EvidenceError
 from retry_parity.differential.display import printable
@@ -77,15 +76,20 @@ def add_minimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "shows again, 3 = bad input."
         ),
     )
+    arguments.refuse_with(command, BAD_INPUT)
     command.add_argument(
         "source",
-        type=Path,
+        type=arguments.path,
         nargs="+",
         metavar="SOURCE",
         help="a trace (JSON lines or Parquet), a folder of evidence, or a merged file of evidence",
     )
     command.add_argument(
-        "--out", type=Path, required=True, metavar="FOLDER", help="where the test is written"
+        "--out",
+        type=arguments.path,
+        required=True,
+        metavar="FOLDER",
+        help="where the test is written",
     )
     command.add_argument(
         "--candidate",
@@ -100,7 +104,7 @@ def add_minimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     command.add_argument(
         "--config",
-        type=Path,
+        type=arguments.path,
         metavar="FILE",
         help="plugins file with the retry plugin's config (default: what the trace says, then "
         f"{CONFIG_NAME} beside it; for samples, the policy they have)",

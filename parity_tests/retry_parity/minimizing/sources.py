@@ -20,6 +20,7 @@ from retry_parity.deciding.run_files import (
 )
 from retry_parity.evidence_files import COUNTS, config_hash
 from retry_parity.flag import without_section
+from retry_parity.input import trouble_with
 from retry_parity.minimizing.rehearsal import MinimizeError
 from retry_parity.replay import read_plugin_config
 from retry_parity.traces.reading import TRACE, TraceFile, open_trace
@@ -183,6 +184,8 @@ def _is_evidence(path: Path) -> bool:
     if path.name == COUNTS:
         return True
     try:
+        if trouble_with(path):
+            return False
         with path.open("rb") as file:
             first = parsed(file.readline(LONGEST_LINE))
     except OSError:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from retry_parity import arguments
 from retry_parity.arguments import worker_count
 from retry_parity.evidence_files import config_hash
 from retry_parity.options import add_comparison
@@ -25,6 +25,7 @@ from retry_parity.traces.reading import open_trace
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -57,14 +58,14 @@ def add_replay(commands: Any) -> None:
     command.add_argument(
         "trace",
         nargs="+",
-        type=Path,
+        type=arguments.path,
         metavar="TRACE",
         help="JSON lines or Parquet: a corpus, a recorded trace.jsonl, or a folder of traces",
     )
     add_comparison(command)
     command.add_argument(
         "--config",
-        type=Path,
+        type=arguments.path,
         metavar="FILE",
         help="plugins file with the retry plugin's config (default: what the trace says, else "
         f"{CONFIG_NAME} beside it)",

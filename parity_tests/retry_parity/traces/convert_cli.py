@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from retry_parity import arguments
 from retry_parity.output import console
 from retry_parity.traces.calls import TraceError
 from retry_parity.traces.progress import progress
@@ -28,10 +28,14 @@ def add_convert(commands: Any) -> None:
     """
     command = commands.add_parser("convert", help="write a trace as Parquet", description=_HELP)
     command.add_argument(
-        "trace", type=Path, metavar="TRACE", help="a trace: JSON lines, or a run's folder"
+        "trace", type=arguments.path, metavar="TRACE", help="a trace: JSON lines, or a run's folder"
     )
     command.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the file to write, *.parquet"
+        "--out",
+        type=arguments.path,
+        required=True,
+        metavar="FILE",
+        help="the file to write, *.parquet",
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from retry_parity.input import trouble_with
 from retry_parity.traces.calls import Header, TraceError
 from retry_parity.traces.jsonl import header_of, read_jsonl
 
@@ -199,6 +200,9 @@ def _files_at(path: Path) -> list[Path]:
 
 def _open(path: Path) -> TraceFile:
     try:
+        if trouble := trouble_with(path):
+            message = f"{path}: {trouble}"
+            raise TraceError(message)
         with path.open("rb") as file:
             is_parquet = file.read(len(_MAGIC)) == _MAGIC
             size = path.stat().st_size

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any, Final
 
+from retry_parity import arguments
 from retry_parity.output import console
 from retry_parity.traces.progress import progress
 from retry_parity.traces.reading import open_trace, parquet
@@ -35,7 +35,7 @@ def add_synthesize(commands: Any) -> None:
     command.add_argument(
         "--from",
         dest="source",
-        type=Path,
+        type=arguments.path,
         nargs="+",
         required=True,
         metavar="TRACE",
@@ -59,7 +59,11 @@ def add_synthesize(commands: Any) -> None:
         help="calls per second (default: %(default)g)",
     )
     command.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the file to write, *.parquet"
+        "--out",
+        type=arguments.path,
+        required=True,
+        metavar="FILE",
+        help="the file to write, *.parquet",
     )
 
 
