@@ -221,6 +221,7 @@ class Driver:
     def _hook(self, step: int, name: str, hook: Callable[..., Any], arguments: list[Any]) -> Did:
         count, last = self._count_errors, self._last_error
         errors = count() if count else 0
+        answer: object = None
         outcome: Returned | Raised
         try:
             # An answer is taken apart here, because an odd one can raise when it is read.

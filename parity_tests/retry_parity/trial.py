@@ -108,11 +108,12 @@ class Trial(Walk[Lane]):
                 bool(reference.override(call.tool)),
                 frozenset(reference.effective_config(call.tool).retry_on_status),
             )
+        except ValidationError:  # the hybrid raises at every call of this tool
+            return None
+        try:
             return setting, reference.failures(call.tool, call.request_id)
         except UnicodeEncodeError:
             return setting, 0
-        except ValidationError:  # the hybrid raises at every call of this tool
-            return None
 
     def _observe(self, comparison: Comparison) -> None:
         if self._coverage is not None and self._cell is not None:

@@ -161,10 +161,10 @@ class StruckPlugin(RetryWithBackoffPlugin):
         plan = self.plan
         number, plan.calls = plan.calls, plan.calls + 1
         is_struck = number in plan.strikes
-        if not is_struck or plan.is_counted:
-            answer = await super().tool_post_invoke(payload, context, extensions)
         if not is_struck:
-            return answer
+            return await super().tool_post_invoke(payload, context, extensions)
+        if plan.is_counted:
+            await super().tool_post_invoke(payload, context, extensions)
         plan.struck += 1
         return plan.fault()
 

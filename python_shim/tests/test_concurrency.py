@@ -90,8 +90,9 @@ def test_threads_that_call_the_core_itself_share_their_budgets(record_property: 
 
     async def work(number: int) -> list[int]:
         del number
+        core = RetryPluginCore(SETTINGS)
         for call in range(calls):
-            if call % 100 == 0:
+            if call % 100 == 99:
                 core = RetryPluginCore(SETTINGS)
             for chain in range(CHAINS):
                 told[chain].append(core.tool_post_invoke(failing, contexts[chain]).retry_delay_ms)

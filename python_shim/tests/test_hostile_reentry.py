@@ -234,9 +234,10 @@ def test_no_class_of_a_payload_is_kept_but_the_first() -> None:
     """What is found out about a class is remembered for one class, not for each."""
     classes = []
     plugin = PLUGINS[True]
+    result = payload = None
     for number in range(2_000):
-        result: Any = type(f"Result{number}", (dict,), {})(FAILURE)
-        payload: Any = type(f"Payload{number}", (Box,), {})(name="t", result=result)
+        result = type(f"Result{number}", (dict,), {})(FAILURE)
+        payload = type(f"Payload{number}", (Box,), {})(name="t", result=result)
         answer(plugin, plain(None)._replace(payload=payload))
         classes += [weakref.ref(type(result)), weakref.ref(type(payload))]
     del result, payload

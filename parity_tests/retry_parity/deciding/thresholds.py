@@ -224,6 +224,7 @@ def shipped_thresholds() -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    text = ""
     try:
         trouble = trouble_with(path)
         text = "" if trouble else path.read_text(encoding="utf-8")

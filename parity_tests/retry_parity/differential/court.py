@@ -145,24 +145,27 @@ class Together:
         """Import both builds here; the interpreters are forks of this one."""
         driver_class = worker.imported(self._subject.driver)
         drivers: list[Any] = []
-        abouts = []
+        classes: list[Any] = []
         for build in self._builds:
             try:
                 with contextlib.redirect_stdout(sys.stderr):
-                    plugin_class = worker.imported(build.plugin)
-                    drivers.append(driver_class(plugin_class))
+                    classes.append(worker.imported(build.plugin))
+                    drivers.append(driver_class(classes[-1]))
             except (Exception, SystemExit) as error:
                 reason = " ".join(f"{type(error).__name__}: {error}".split())
                 message = f"{build.spec}: cannot be imported: {reason}"
                 raise BuildError(message) from error
-            abouts.append(About(**worker.about(plugin_class, drivers[-1])))
-        self._refuse_relatives(plugin_class)
-        self._subject.meet(abouts[0], abouts[1])  # the forks have to know, too
+        reference, candidate = (
+            About(**worker.about(each, driver))
+            for each, driver in zip(classes, drivers, strict=True)
+        )
+        self._refuse_relatives(classes[-1])
+        self._subject.meet(reference, candidate)  # the forks have to know, too
         _Fork.subject, _Fork.drivers = self._subject, drivers
         self._pool = ProcessPoolExecutor(
             self._cores, mp_context=multiprocessing.get_context("fork"), initializer=_begin_fork
         )
-        return abouts[0], abouts[1]
+        return reference, candidate
 
     def send(self, scenarios: Sequence[Scenario]) -> None:
         """Hand scenarios to one of the interpreters."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from retry_parity.differential import worker
@@ -22,7 +23,6 @@ from retry_parity.lifetime import bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from retry_parity.differential.subject import Scenario
 
@@ -32,6 +32,10 @@ STEP_LIMIT_S: Final = 5.0
 _LOAD_LIMIT_S: Final = 60.0
 _GLANCE_S: Final = 0.1
 _END_LIMIT_S: Final = 1.0
+#: A process that waits for a core is given at most so many times its limit besides.
+_MOST_PATIENCE: Final = 10.0
+_WORTH_TELLING_S: Final = 1.0
+_NANOSECONDS: Final = 1e9
 _MOST_SAID: Final = 300
 #: Scenarios that one interpreter runs. In each, virtual time passes, and the clock has an end.
 _MOST_SCENARIOS: Final = 1_000_000
@@ -135,9 +139,11 @@ class Lane:
             told = self._process.receive(_LOAD_LIMIT_S)
         except _EndedError as ended:
             self.stop()
-            message = (
-                f"{self.build.spec}: {ended.fault.what} while it is imported: {ended.fault.detail}"
-            )
+            fault = ended.fault
+            message = f"{self.build.spec}: {fault.what} while it is imported: {fault.detail}"
+            if fault.what == "hangs":
+                # All that was seen is that it took too long.
+                message = f"{self.build.spec}: its import does not end: {fault.detail}"
             raise BuildError(message) from None
         try:
             if "error" not in told:
@@ -219,6 +225,16 @@ class Lane:
                 self._running.send(batch)
 
 
+def _told_times(ran_s: float, waited_s: float) -> str:
+    """Say what a process did in the time it had, where that says more than the time itself."""
+    if waited_s < _WORTH_TELLING_S:
+        return ""
+    return (
+        f", in which it ran for {ran_s:.1f} s and waited {waited_s:.1f} s for a core; try again "
+        "when the machine has less to do"
+    )
+
+
 class _EndedError(Exception):
     """The interpreter is of no more use."""
 
@@ -277,8 +293,13 @@ class _Process:
         self._outgoing.put(worker.LENGTH.pack(len(message)) + message)
 
     def receive(self, limit_s: float) -> Any:
-        """Give the next answer; end with a fault when nothing has moved for so long."""
+        """Give the next answer; end with a fault when nothing has moved for so long.
+
+        Time in which the process was ready to run and had no core does not count: a busy machine
+        is no fault of a build.
+        """
         moved, since_s = -1, time.monotonic()
+        before = self._times()
         while True:
             try:
                 message = self._incoming.get(timeout=_GLANCE_S)
@@ -287,13 +308,17 @@ class _Process:
                     # A child of it may hold the pipe open.
                     raise _EndedError(self._fault()) from None
                 moves, _, step = worker.PROGRESS.unpack_from(self._progress, 0)
+                passed_s = time.monotonic() - since_s
                 if moves != moved:
-                    moved, since_s = moves, time.monotonic()
-                elif time.monotonic() - since_s > limit_s:
-                    self.kill()
-                    raise _EndedError(
-                        Fault("hangs", f"no answer within {limit_s:g} s", step)
-                    ) from None
+                    moved, since_s, before = moves, time.monotonic(), self._times()
+                elif passed_s > limit_s:
+                    ran_s, waited_s = (
+                        now - then for now, then in zip(self._times(), before, strict=True)
+                    )
+                    if passed_s > limit_s + min(waited_s, _MOST_PATIENCE * limit_s):
+                        self.kill()
+                        detail = f"no answer within {limit_s:g} s{_told_times(ran_s, waited_s)}"
+                        raise _EndedError(Fault("hangs", detail, step)) from None
                 continue
             if message is None:
                 raise _EndedError(self._fault())
@@ -316,6 +341,15 @@ class _Process:
         self._popen.wait()
         for file in (self._stdout, self._stderr):
             file.close()
+
+    def _times(self) -> tuple[float, float]:
+        """Give for how long the process has run, and waited for a core, seconds; 0 if unknown."""
+        ran_ns = waited_ns = 0
+        for thread in Path(f"/proc/{self._popen.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError, ValueError):
+                ran, waited, _ = map(int, thread.read_text().split())
+                ran_ns, waited_ns = ran_ns + ran, waited_ns + waited
+        return ran_ns / _NANOSECONDS, waited_ns / _NANOSECONDS
 
     def _kill_group(self) -> None:
         """Kill the process and what it has started, once: later its number may be another's."""

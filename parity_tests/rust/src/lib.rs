@@ -2,7 +2,9 @@
 //!
 //! It asks the side that decides and, where they are compared, the other one; it sees at a glance
 //! that the two agree, and leaves whatever it does not see to the judging in Python, which is the
-//! one that finds differences. It knows no rule of the plugin's, and no entry of the ledger.
+//! one that finds differences. It knows no entry of the ledger. Of the retry plugin it knows what makes
+//! a glance possible: what a result says (`signal`), how long a delay may be (`setting`), how long
+//! a chain counts (`open`), and the key under which the hybrid keeps one (`memories`).
 
 mod agreement;
 mod asking;
