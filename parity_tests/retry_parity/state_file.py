@@ -38,6 +38,7 @@ def write(path: Path, text: str) -> None:
         OSError: It cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
+    # Hidden: whoever looks for runs takes another file that was never finished for a run's.
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)

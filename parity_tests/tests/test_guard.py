@@ -8,10 +8,12 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+import evidence_material as material
 import pytest
 
 from retry_parity._native import Switch
 from retry_parity.cli import main
+from retry_parity.deciding.reading import read_evidence
 from retry_parity.guard import (
     Guard,
     Trip,
@@ -220,6 +222,27 @@ def test_only_a_mark_resets(tmp_path: Path, lose: Callable[[Path], None]) -> Non
     new, new_switch, _ = guard()
     new.synchronise(path)
     assert new_switch.tripped
+
+
+def test_a_worker_that_dies_while_it_writes_leaves_no_run_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it leaves beside the runs was taken for a run without counts."""
+    material.write_evidence(tmp_path)
+    before = read_evidence([tmp_path]).unreadable
+    made, _, _ = guard(limit=0)
+    made.note("retry-lost")
+    with monkeypatch.context() as dying:
+        dying.setattr("pathlib.Path.replace", raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            made.synchronise(guard_file(tmp_path, "retry"))
+    assert len(list(tmp_path.glob(".*.part"))) == 1
+    assert read_evidence([tmp_path]).unreadable == before == 0
+
+
+def raise_interrupt(*_: object) -> None:
+    """End as a worker that is killed does."""
+    raise KeyboardInterrupt
 
 
 def test_a_file_is_kept_fresh(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from gateway.stack import PLUGIN_NAME
-from gateway.tests.commands import PATIENCE_S, ended, start
+from gateway.tests.commands import PATIENCE_S, ended, left_running, start
 from gateway.tests.page import page_when
 
 if TYPE_CHECKING:
@@ -88,6 +88,17 @@ def test_an_interrupt_during_the_start_leaves_nothing_behind() -> None:
         _, errors = command.communicate(timeout=PATIENCE_S)
     assert (command.returncode, errors) == (130, "")
     assert not [process for process in started if process.is_running()]
+
+
+def test_a_command_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Servers, gunicorn and its workers lived on for good."""
+    with left_running(tmp_path) as left:
+        started = psutil.Process(left.command.pid).children(recursive=True)
+        left.command.kill()
+        _, living = psutil.wait_procs(started, timeout=PATIENCE_S)
+        left.command.communicate(timeout=PATIENCE_S)
+    assert len(started) >= 4
+    assert living == []
 
 
 def test_a_port_in_use_is_one_line() -> None:
