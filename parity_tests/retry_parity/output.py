@@ -61,9 +61,10 @@ def occupy_standard_streams() -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as above
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Tool names are of any script; a terminal that cannot show one must not end the run.
-        sys.stdout.reconfigure(errors="replace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Tool names are of any script; a terminal that cannot show one must not end the run.
+            stream.reconfigure(errors="replace")
     if type(sys.stderr) is io.TextIOWrapper:
         stderr = sys.stderr
         encoding, buffered = stderr.encoding, stderr.line_buffering
