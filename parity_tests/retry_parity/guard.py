@@ -15,6 +15,7 @@ import errno
 import hashlib
 import json
 import logging
+import math
 import os
 import secrets
 import threading
@@ -39,8 +40,13 @@ _log = logging.getLogger("retry_parity")
 _SUFFIX: Final = ".guard.json"
 #: Why a guard is tripped whose file cannot be read: it is there, and that is what counts.
 _UNREADABLE: Final = "its state file cannot be read"
+_UNKNOWN: Final = "an unknown time"
 #: What opening says of something that is there and will not become a readable file by waiting.
-_NO_FILE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO})
+_NO_FILE: Final = frozenset(
+    {errno.EACCES, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.ENXIO, errno.EPERM}
+)
+#: Resets that a state file remembers; a worker that was away for longer trips again.
+_MOST_EARLIER: Final = 64
 #: A state file is touched when it is older, so that no cleaner by age takes it, seconds.
 _TOUCHED_EVERY_S: Final = 3600.0
 
@@ -56,6 +62,7 @@ class Trip:
         trouble: Name of the last piece of trouble: a signature, or an error of the candidate.
         id: By which a reset names it; the same for all who read one file.
         reset: When a person reset it, ISO 8601 in UTC; empty while it holds.
+        earlier: Ids of trips that were reset before, for a worker that was away meanwhile.
     """
 
     why: str
@@ -64,6 +71,24 @@ class Trip:
     trouble: str = ""
     id: str = ""
     reset: str = ""
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it says what has happened; nonsense has an id that other nonsense may have."""
+        return self.since != _UNKNOWN
+
+    @property
+    def at_s(self) -> float:
+        """When it tripped, or else when it was reset, seconds since 1970; infinite if unknown."""
+        found = _seconds(self.since)
+        found = _seconds(self.reset) if found is None else found
+        return math.inf if found is None else found
+
+    @property
+    def resets(self) -> tuple[str, ...]:
+        """Ids of all trips that are known to have been reset."""
+        return (*self.earlier, self.id) if self.reset else self.earlier
 
 
 class Guard:
@@ -153,19 +178,28 @@ class Guard:
         Raises:
             OSError: The file can be neither read nor written.
         """
-        stored, trip = read_trip(path), self._trip
+        # INVARIANT: looked at before the file, so that what trips later is never taken for what
+        # the file tells of, and reset with it.
+        trip = self._trip
+        stored = read_trip(path)
+        if stored is not None and trip is not None and trip.id in stored.resets:
+            self.reset()
+            trip = None
         if stored is None or stored.reset:
             if trip is None:
                 return
-            if stored is not None and stored.id == trip.id:
-                self.reset()
-            else:
-                _write_trip(path, trip)
+            if stored is not None:
+                trip = replace(trip, earlier=stored.resets[-_MOST_EARLIER:])
+                with self._lock:
+                    self._set(trip)
+            _write_trip(path, trip)
             return
         _keep_fresh(path)
         if trip is not None and trip.id == stored.id:
             return
         with self._lock:
+            if self._trip is not trip:
+                return
             self._set(stored)
         if trip is None:
             _log.error(
@@ -232,9 +266,9 @@ def read_trip(path: Path) -> Trip | None:
     """
     try:
         raw = state_file.read(path)
-    except FileNotFoundError:
-        return None
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            return None
         if error.errno not in _NO_FILE or not os.path.lexists(path):
             raise
         raw = b""
@@ -254,16 +288,34 @@ def parse_trip(stored: Any, raw: bytes) -> Trip:
     """
     content_id = hashlib.sha256(raw).hexdigest()[:16]
     try:
-        return Trip(
+        trip: Trip | None = Trip(
             str(stored["why"]),
             str(stored["since"]),
             int(stored["worker"]),
             str(stored.get("trouble", "")),
-            str(stored.get("id", content_id)),
-            str(stored.get("reset", "")),
+            stored.get("id", content_id),
+            stored.get("reset", ""),
+            tuple(stored.get("earlier", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
-        return Trip(_UNREADABLE, "an unknown time", 0, id=content_id)
+        trip = None
+    if trip is None or not _is_whole(trip, has_id="id" in stored):
+        return Trip(_UNREADABLE, _UNKNOWN, 0, id=content_id)
+    return trip
+
+
+def _is_whole(trip: Trip, *, has_id: bool) -> bool:
+    """Whether its ids are ids, and a mark names its trip and a time: what resembles one is none."""
+    if not all(isinstance(text, str) and text for text in (trip.id, *trip.earlier)):
+        return False
+    return trip.reset == "" or (has_id and _seconds(trip.reset) is not None)
+
+
+def _seconds(text: object) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _keep_fresh(path: Path) -> None:

@@ -10,6 +10,9 @@ from retry_parity.output import OutputError, console
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
+
+    from retry_parity.guard import Trip
 
 
 def add_guard(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,8 +51,11 @@ def guard_command(options: argparse.Namespace) -> bool:
                     f"--reset {options.reset}: not tripped; tripped in {options.folder}: {known}"
                 )
                 raise OutputError(message)
-            mark_reset(guard_file(options.folder, options.reset), tripped[options.reset])
-            line = f"{options.reset}: reset; every worker lets the flag decide within a second"
+            _reset(guard_file(options.folder, options.reset), tripped[options.reset])
+            line = (
+                f"{options.reset}: reset; every worker lets the flag decide within a second; a "
+                "worker that has not read this mark when it is removed trips the guard again"
+            )
             say.print(line, highlight=False, markup=False, soft_wrap=True)
             return True
     except OSError as error:
@@ -69,3 +75,15 @@ def guard_command(options: argparse.Namespace) -> bool:
         line = f"no guard is tripped in {options.folder}"
         say.print(line, highlight=False, markup=False, soft_wrap=True)
     return not tripped
+
+
+def _reset(path: Path, trip: Trip) -> None:
+    try:
+        mark_reset(path, trip)
+    except OSError as error:
+        why = (error.strerror or "error").lower()
+        message = (
+            f"{path}: cannot be written: {why}; still tripped: a regular file is allowed there, "
+            f"mend that and reset again"
+        )
+        raise OutputError(message) from error

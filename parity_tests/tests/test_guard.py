@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import evidence_material as material
 import pytest
 
+from retry_parity import guard as guard_module
 from retry_parity._native import Switch
 from retry_parity.cli import main
 from retry_parity.deciding.reading import read_evidence
@@ -148,6 +150,126 @@ def test_of_two_trips_at_once_one_reset_is_enough(tmp_path: Path) -> None:
         made.synchronise(path)
         assert not switch.tripped
     assert tripped_guards(tmp_path) == {}
+
+
+def test_a_trip_after_the_reset_stands_where_the_worker_has_just_read_the_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker took the file's trip for its own, and followed the reset of it."""
+    path = guard_file(tmp_path, "retry")
+    first, _, _ = guard(limit=0)
+    first.note("delay")
+    first.synchronise(path)
+    late, switch, _ = guard(limit=0)
+
+    def read_and_be_overtaken(given: Path) -> Trip | None:
+        found = read_trip(given)
+        assert found is not None
+        mark_reset(given, found)
+        late.note("retry-lost")
+        return found
+
+    with monkeypatch.context() as overtaken:
+        overtaken.setattr(guard_module, "read_trip", read_and_be_overtaken)
+        late.synchronise(path)
+    late.synchronise(path)
+    assert switch.tripped
+    assert tripped_guards(tmp_path)["retry"].trouble == "retry-lost"
+
+
+def test_a_worker_that_missed_a_reset_follows_it_whatever_has_tripped_since(tmp_path: Path) -> None:
+    """It wrote its old trip over the reset of a later one."""
+    path = guard_file(tmp_path, "retry")
+    busy, _, _ = guard(limit=0)
+    away, switch, _ = guard()
+    for number in range(3):
+        busy.note("retry-lost")
+        busy.synchronise(path)
+        if not number:
+            away.synchronise(path)
+        mark_reset(path, tripped_guards(tmp_path)["retry"])
+        busy.synchronise(path)
+    assert away.trip is not None
+    away.synchronise(path)
+    assert switch.tripped is False
+    assert tripped_guards(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("reset", None),
+        ("reset", False),
+        ("reset", 1),
+        ("reset", []),
+        ("reset", "yes"),
+        ("reset", "12:00"),
+        ("earlier", 7),
+        ("earlier", [7]),
+    ],
+)
+def test_what_only_resembles_a_mark_resets_nothing(tmp_path: Path, key: str, value: object) -> None:
+    """``"reset": null`` was read as the text "None", which is not empty."""
+    path = guard_file(tmp_path, "retry")
+    made, switch, _ = guard(limit=0)
+    made.note("retry-lost")
+    made.synchronise(path)
+    mark_reset(path, tripped_guards(tmp_path)["retry"])
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    made.synchronise(path)
+    assert switch.tripped
+    assert "retry" in tripped_guards(tmp_path)
+
+
+def test_a_mark_without_an_id_resets_nothing(tmp_path: Path) -> None:
+    """It names no trip."""
+    path = guard_file(tmp_path, "retry")
+    mark_reset(path, Trip("w", "then", 7, id="1"))
+    path.write_text(
+        json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "id"})
+    )
+    assert "retry" in tripped_guards(tmp_path)
+
+
+def test_a_link_to_nowhere_is_a_trip_for_who_knows_of_none(tmp_path: Path) -> None:
+    """A volume that is not mounted must not reset a guard."""
+    path = guard_file(tmp_path, "retry")
+    path.symlink_to(tmp_path / "not mounted")
+    made, switch, _ = guard()
+    made.synchronise(path)
+    assert switch.tripped
+
+
+def test_a_trip_that_cannot_be_written_leaves_nothing_and_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk; a part of a file stayed for good."""
+    path = guard_file(tmp_path, "x" * 235)
+    made, switch, _ = guard(limit=0)
+    made.note("retry-lost")
+    with monkeypatch.context() as full:
+        full.setattr("pathlib.Path.replace", raise_no_space)
+        with pytest.raises(OSError, match="No space"):
+            made.synchronise(path)
+    assert list(tmp_path.iterdir()) == []
+    made.synchronise(path)
+    assert switch.tripped
+    assert read_trip(path) == made.trip
+
+
+def raise_no_space(*_: object) -> None:
+    """Fail as a write to a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_reset_that_cannot_be_written_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It blamed the evidence folder: "is a directory"."""
+    path = guard_file(tmp_path, "retry")
+    path.mkdir()
+    assert main(["guard", str(tmp_path), "--reset", "retry"]) == 2
+    assert f"{path}: cannot be written: is a directory; still tripped" in capsys.readouterr().err
 
 
 def remove(path: Path) -> None:

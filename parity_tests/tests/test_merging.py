@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from retry_parity.deciding.run_files import EvidenceError
 from retry_parity.deciding.totals import Totals
 from retry_parity.guard import Trip, guard_file
 
+TRIP = Trip("w", "then", 7, id="1")
 FEW = dict.fromkeys(COMMON, 5)
 
 VERDICTS = ("match", "accepted", "divergent")
@@ -243,7 +244,7 @@ def test_a_merged_file_that_is_not_whole_is_no_whole_evidence(tmp_path: Path, to
 
 def test_guards_are_merged_in_any_order_and_one_that_was_reset_stays_so(tmp_path: Path) -> None:
     """A gateway's folder may have been copied before the reset, and another one's after it."""
-    trips = {"a": Trip("w", "then", 7, id="1"), "b": Trip("w", "then", 7, id="1", reset="later")}
+    trips = {"a": TRIP, "b": replace(TRIP, reset="2026-12-01T00:00:00+00:00")}
     for name, trip in trips.items():
         write_run(tmp_path / name, run_line(name), counts_line(FEW))
         guard_file(tmp_path / name, "retry").write_text(json.dumps(asdict(trip)))
