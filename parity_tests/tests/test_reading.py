@@ -387,6 +387,13 @@ def test_a_verdict_does_not_open_samples(tmp_path: Path) -> None:
         read_evidence([tmp_path], with_samples=True)
 
 
+def test_a_worker_s_folder_without_anything_is_a_run_that_cannot_be_read(tmp_path: Path) -> None:
+    """A cleaner by age takes the files and leaves the folders; the run was not missed."""
+    folder = write_run(tmp_path, run_line("a"), counts_line(FEW))
+    folder.with_name("gateway-12-1764580000000-0a1b2c").mkdir()
+    assert read_evidence([tmp_path]).unreadable == 1
+
+
 def test_a_gateway_may_go_on_writing(tmp_path: Path) -> None:
     """What has grown is put in a new file while it is read; the later state counts then."""
     folder = write_run(tmp_path, run_line("a"), *(counts_line(FEW, n) for n in range(1, 20)))

@@ -36,7 +36,7 @@ from retry_parity.deciding.thresholds import (
 from retry_parity.deciding.totals import SIDES
 from retry_parity.deciding.verdict import Answer, Check, Verdict
 from retry_parity.deciding.verdict_cli import add_verdict, verdict_command
-from retry_parity.guard import Trip, guard_file, mark_reset
+from retry_parity.guard import Trip, guard_file, mark_reset, tripped_guards
 from retry_parity.strata import reachable
 
 if TYPE_CHECKING:
@@ -323,13 +323,47 @@ def test_a_tripped_guard_beside_the_runs_is_never_ready(
     assert "its file says tripped since" in check.said
 
 
+@pytest.mark.parametrize(
+    ("since", "expected"),
+    [
+        (material.STARTED - 1, Answer.READY),
+        (material.STARTED, Answer.NOT_READY),
+        (material.STARTED + 9.5, Answer.NOT_READY),
+        (None, Answer.NOT_READY),
+    ],
+)
+def test_a_reset_does_not_undo_a_trip_of_these_runs(
+    tmp_path: Path, since: float | None, expected: Answer
+) -> None:
+    """The worker died before it counted the trip; after the reset the verdict was ready."""
+    live(tmp_path)
+    at = "then" if since is None else dt.datetime.fromtimestamp(since, dt.UTC).isoformat()
+    mark_reset(guard_file(tmp_path, material.PLUGIN), Trip("w", at, 7, id="1"))
+    merged = tmp_path / "merged.jsonl"
+    merge([tmp_path], merged)
+    for read in (tmp_path / material.PLUGIN, merged):
+        check = answer(judged(read), "guard")
+        assert check.answer is expected
+        assert "reset at" in check.said
+
+
+def test_a_reset_in_one_folder_is_none_of_the_same_nonsense_in_another(tmp_path: Path) -> None:
+    """Files that cannot be read are known by their contents, and empty ones are all alike."""
+    for name in ("a", "b"):
+        write_run(tmp_path / name, run_line(name), counts_line(everywhere(100)))
+        guard_file(tmp_path / name, material.PLUGIN).write_text("")
+    file = guard_file(tmp_path / "a", material.PLUGIN)
+    mark_reset(file, tripped_guards(tmp_path / "a")[material.PLUGIN])
+    assert "its file says tripped" in answer(judged(tmp_path), "guard").said
+
+
 @pytest.mark.parametrize("plugin", [material.PLUGIN, "another"])
 def test_a_guard_that_was_reset_or_is_of_another_plugin_is_no_obstacle(
     tmp_path: Path, plugin: str
 ) -> None:
     """A person has looked; the line says so."""
     live(tmp_path / "evidence")
-    trip = Trip("w", "then", 7, id="1")
+    trip = Trip("w", "2000-01-01T00:00:00+00:00", 7, id="1")
     file = guard_file(tmp_path / "evidence", plugin)
     if plugin == material.PLUGIN:
         mark_reset(file, trip)

@@ -5,6 +5,7 @@ What is missing never passes: a requirement that cannot be judged makes the evid
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from retry_parity import candidates
@@ -203,9 +204,20 @@ def _check_guard(reading: Reading) -> Check:
     if totals.guard_trips or totals.guard_tripped:
         return Check("guard", Answer.NOT_READY, said)
     if reading.trips:
-        reset = shown(max(trip.reset for trip in reading.trips))
+        last = max(reading.trips, key=lambda trip: trip.at_s)
+        reset = shown(last.reset)
+        if last.at_s >= _begun_s(reading):
+            since = shown(last.since)
+            said = f"it tripped while these runs went on, at {since}; it was reset at {reset}"
+            return Check("guard", Answer.NOT_READY, said)
         return _passes("guard", f"it tripped in none of these runs; it was reset at {reset}")
     return _passes("guard", "it never tripped")
+
+
+def _begun_s(reading: Reading) -> float:
+    """Give when the first run in a gateway began, in whole seconds as a trip's time is."""
+    live = [run.started or 0.0 for run in reading.runs if run.source == Source.LIVE]
+    return math.floor(min(live)) if live else math.inf
 
 
 def _check_trouble(name: str, counts: Counter[str], most: int, otherwise: Answer) -> Check:

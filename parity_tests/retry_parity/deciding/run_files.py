@@ -43,6 +43,8 @@ CUT_OFF: Final = "a last line that was cut off, left out"
 _DECODER: Final = json.JSONDecoder()
 _HEAD: Final = re.compile(rb'\{"kind":"counts","sequence":(\d{1,15}),"at":(\d{1,12}(?:\.\d+)?),')
 _MERGED_HEAD: Final = b'{"kind":"%s","run":' % MERGED.encode()
+#: The name of a worker's folder: a cleaner by age leaves the folder and takes what is in it.
+_RUN_ID: Final = re.compile(r".*-\d+-\d+-[0-9a-f]{6}")
 #: What a run leaves beside its counts, or before them.
 _BESIDE: Final = frozenset({SAMPLES, TRACE, TIMING})
 #: A file system's own folder at its root, which only root may read.
@@ -130,13 +132,15 @@ class Guards:
 
     def __init__(self) -> None:
         """Know of none."""
-        self._trips: dict[tuple[str, str], Trip] = {}
+        self._trips: dict[tuple[str, str, str], Trip] = {}
         self._seen: set[Path] = set()
 
     def add(self, plugin: str, trip: Trip) -> None:
-        """Add a trip; one that was reset stays so."""
-        known = self._trips.setdefault((plugin, trip.id), trip)
-        self._trips[plugin, trip.id] = max(known, trip, key=lambda each: (each.reset, repr(each)))
+        """Add a trip; one that was reset stays so, if it can be read."""
+        # Nonsense that one folder has is not that of another, whatever was reset there.
+        key = plugin, trip.id, "" if trip.is_readable else trip.reset
+        known = self._trips.setdefault(key, trip)
+        self._trips[key] = max(known, trip, key=lambda each: (each.reset, repr(each)))
 
     def look_into(self, folder: Path) -> None:
         """Read the guards' files of a folder, once.
@@ -156,7 +160,7 @@ class Guards:
 
     def items(self) -> Iterator[tuple[str, Trip]]:
         """Give plugin and trip, always in the same order."""
-        for (plugin, _), trip in sorted(self._trips.items()):
+        for (plugin, _, _), trip in sorted(self._trips.items()):
             yield plugin, trip
 
 
@@ -189,7 +193,7 @@ def count_files(paths: Sequence[Path], guards: Guards) -> Iterator[Path]:
                 continue
             seen.add(real)
             guards.look_into(Path(real))
-            if _is_of_a_run(folders, names):
+            if _RUN_ID.fullmatch(Path(folder).name) or _is_of_a_run(folders, names):
                 empty = False
                 _look_above(Path(folder), guards)
                 yield Path(folder) / COUNTS
