@@ -55,10 +55,13 @@ def override_at_load(case: LoadCase) -> bool:
 
 
 def error_family_at_load(case: LoadCase) -> bool:
-    """Hold when the hybrid's fast path refuses a value, and the core's ConfigError says which."""
+    """Hold when the hybrid refuses a value that is out of its fast path's or its ceiling's reach.
+
+    The core's ConfigError must say which.
+    """
     return (
         isinstance(case.reference, Raised)
-        and case.reference.name in {"TypeError", "OverflowError"}
+        and case.reference.name in {"TypeError", "OverflowError", "InvalidOperation"}
         and is_config_error(case.error)
         and _names_the_cause(case.error, case.config)
     )

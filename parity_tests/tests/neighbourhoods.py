@@ -134,6 +134,7 @@ _TOO_LARGE: Final[tuple[tuple[str, Recipe], ...]] = (
 _WRONG_IN_AN_OVERRIDE: Final[tuple[tuple[str, Recipe], ...]] = (
     *_TOO_LARGE, ("max_retries", "3"), ("jitter", 1), ("backoff_base_ms", None), ("jitter", "yes"),
     ("retry_on_status", sequence(["503"])), ("max_backoff_ms", -1),
+    ("max_retries", ("decimal", "NaN")),
 )  # fmt: skip
 _CLAMPED: Final[tuple[Recipe, ...]] = (
     9.5, 3.5, ("decimal", "9.5"), ("fraction", 19, 2), ("decimal", "9"),

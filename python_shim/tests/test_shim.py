@@ -348,6 +348,33 @@ def test_the_environment_bounds_retries_where_no_gateway_is_loaded(
     assert core.metadata_of(None)["retry_policy"]["max_retries"] == retries
 
 
+@pytest.mark.parametrize("ceiling", [2**32, 2**40, 2**70])
+def test_a_ceiling_wider_than_any_setting_lets_none_pass_that_is_too_wide(
+    monkeypatch: pytest.MonkeyPatch, ceiling: int
+) -> None:
+    """It was cut to 32 bits, and retries beyond them to it: they are refused, as without one."""
+    monkeypatch.setenv("MAX_TOOL_RETRIES", str(ceiling))
+    for retries in (2**32, ceiling + 1):
+        with pytest.raises(ConfigError, match="max_retries"):
+            _core.RetryPluginCore({"max_retries": retries})
+    assert _core.RetryConfig.from_dict({"max_retries": 2**32}, ceiling=2**32 - 1)
+
+
+class NoNumber:
+    """An object that cannot say what number it is."""
+
+    def __index__(self) -> int:
+        """Fail."""
+        raise AttributeError
+
+
+def test_an_object_that_is_no_number_is_refused_like_any_other_and_only_where_it_is_read() -> None:
+    """What it raises is no affair of the operator's, who reads which setting is wrong."""
+    assert _core.RetryConfig.from_dict({"no_setting": NoNumber()})
+    with pytest.raises(ConfigError, match="max_retries: an object of type NoNumber given"):
+        _core.RetryConfig.from_dict({"max_retries": NoNumber()})
+
+
 def test_the_gateways_own_setting_goes_before_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,7 +9,7 @@ mod check;
 mod coerce;
 mod notice;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
 use self::check::Checker;
@@ -210,14 +210,14 @@ impl RetryConfig {
             }
         }
         base.finish(&mut config.base);
-        for (name, value) in overrides {
-            let tool = name.as_name().ok_or_else(|| ConfigError::Key {
-                within: key::TOOL_OVERRIDES.to_owned(),
-                given: name.to_string(),
-            })?;
-            let checker = Checker::new(Some(tool), ceiling, &mut config.notices);
-            let policy = merged(&config.base, tool, value, checker)?;
-            config.tools.insert(tool.into(), policy);
+        for (tool, value, holds) in named(overrides, || key::TOOL_OVERRIDES.to_owned())? {
+            // The hybrid looks at one that does not hold too, but not at its values.
+            let settings = settings_of(tool, value)?;
+            if holds {
+                let checker = Checker::new(Some(tool), ceiling, &mut config.notices);
+                let policy = merged(&config.base, &settings, checker)?;
+                config.tools.insert(tool.into(), policy);
+            }
         }
         for (policy, position) in config.tools.values_mut().zip(1..) {
             policy.position = position;
@@ -266,32 +266,52 @@ fn overrides_of(value: &Value) -> Result<&[(Value, Value)], ConfigError> {
     }
 }
 
-/// The overrides of `tool` merged over the base.
+/// One entry of a mapping: its name, its value, and whether it holds.
+type Named<'a> = (&'a [u8], &'a Value, bool);
+
+/// The entries of a mapping by their names. Of two keys that give one name, the last one holds.
+fn named(
+    entries: &[(Value, Value)],
+    within: impl Fn() -> String,
+) -> Result<Vec<Named<'_>>, ConfigError> {
+    let mut named = Vec::with_capacity(entries.len());
+    let mut seen = BTreeSet::new();
+    for (key, value) in entries.iter().rev() {
+        let name = key.as_name().ok_or_else(|| ConfigError::Key {
+            within: within(),
+            given: key.to_string(),
+        })?;
+        named.push((name, value, seen.insert(name)));
+    }
+    named.reverse();
+    Ok(named)
+}
+
+/// The settings in the overrides of `tool`.
+fn settings_of<'a>(tool: &[u8], overrides: &'a Value) -> Result<Vec<Named<'a>>, ConfigError> {
+    let tool = String::from_utf8_lossy(tool);
+    match overrides {
+        Value::Map(entries) => named(entries, || {
+            format!("{}[{:?}]", key::TOOL_OVERRIDES, shortened(&tool))
+        }),
+        other => Err(ConfigError::Overrides {
+            tool: tool.into_owned(),
+            given: other.to_string(),
+        }),
+    }
+}
+
+/// The overrides of a tool merged over the base.
 fn merged(
     base: &Policy,
-    tool: &[u8],
-    overrides: &Value,
+    settings: &[Named<'_>],
     mut checker: Checker<'_>,
 ) -> Result<Policy, ConfigError> {
-    let Value::Map(entries) = overrides else {
-        return Err(ConfigError::Overrides {
-            tool: String::from_utf8_lossy(tool).into_owned(),
-            given: overrides.to_string(),
-        });
-    };
     let mut policy = base.clone();
-    for (name, value) in entries {
-        let name = name.as_name().ok_or_else(|| ConfigError::Key {
-            within: format!(
-                "{}[{:?}]",
-                key::TOOL_OVERRIDES,
-                shortened(&String::from_utf8_lossy(tool))
-            ),
-            given: name.to_string(),
-        })?;
+    for (name, value, _) in settings.iter().filter(|(_, _, holds)| *holds) {
         checker.setting(&mut policy, name, value)?;
     }
-    if !entries.is_empty() {
+    if !settings.is_empty() {
         checker.finish(&mut policy);
     }
     Ok(policy)

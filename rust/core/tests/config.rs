@@ -223,6 +223,43 @@ fn keys_may_be_bytes_in_overrides_and_the_last_of_equal_names_wins() {
     assert_eq!(config.policy(b"pay").max_retries(), 8);
 }
 
+/// The hybrid's mappings keep the last of two values under one name, and it reads no other.
+#[test]
+fn a_value_whose_name_comes_again_is_not_checked() {
+    let bytes = |name: &str| Value::Bytes(name.as_bytes().to_vec());
+    let of = |name: Value, value: Value, settings: &[(&str, Value)]| {
+        let tools = vec![(name, value), (Value::text("pay"), map(settings))];
+        RetryConfig::from_value(&map(&[("tool_overrides", Value::Map(tools))]), None)
+    };
+    let wrong = map(&[("max_retries", Value::text("many"))]);
+    let config = of(
+        bytes("pay"),
+        wrong.clone(),
+        &[("jitter", Value::Bool(false))],
+    )
+    .unwrap();
+    assert_eq!(
+        (config.policy(b"pay").max_retries(), config.tools().count()),
+        (2, 1)
+    );
+    assert!(of(bytes("pay"), Value::Null, &[]).is_err());
+    assert!(
+        of(
+            bytes("pay"),
+            Value::Map(vec![(Value::int(5), Value::Null)]),
+            &[]
+        )
+        .is_err()
+    );
+    assert!(of(bytes("other"), wrong, &[]).is_err());
+    let settings = vec![
+        (bytes("max_retries"), Value::text("many")),
+        (Value::text("max_retries"), Value::int(1)),
+    ];
+    let config = of(bytes("refund"), Value::Map(settings), &[]).unwrap();
+    assert_eq!(config.policy(b"refund").max_retries(), 1);
+}
+
 #[test]
 fn surprising_settings_are_taken_with_a_notice() {
     let written = map(&[

@@ -13,7 +13,8 @@ const GATEWAY_SETTING: &str = "mcpgateway.config.settings.max_tool_retries";
 /// The most chains that are kept.
 const MAX_CHAINS_VARIABLE: &str = "RETRY_MAX_CHAINS";
 
-/// The gateway's bound on retries: of the gateway in this process, else of the environment.
+/// The gateway's bound on retries: of the gateway in this process, else of the environment. One that
+/// is wider than any number of retries bounds none: what is too wide without it stays so.
 ///
 /// # Errors
 ///
@@ -26,28 +27,29 @@ pub(crate) fn ceiling(py: Python<'_>) -> PyResult<Option<u32>> {
         Some(settings) => settings.getattr_opt("max_tool_retries")?,
         None => None,
     };
-    match bound.filter(|bound| !bound.is_none()) {
+    let bound = match bound.filter(|bound| !bound.is_none()) {
         Some(bound) => {
             let shown = bound.to_string();
-            at_least(&bound, 0)
-                .map(Some)
-                .ok_or_else(|| refused(GATEWAY_SETTING, &shown, 0))
+            let bound = at_least(&bound, 0);
+            Some(bound.ok_or_else(|| refused(GATEWAY_SETTING, &shown, 0))?)
         }
-        None => from_environment(py, CEILING_VARIABLE, 0),
-    }
+        None => from_environment(py, CEILING_VARIABLE, 0)?,
+    };
+    Ok(bound.and_then(|bound| u32::try_from(bound).ok()))
 }
 
-/// The bound of the environment on the number of live chains.
+/// The bound of the environment on the number of live chains, cut to the most that can be counted.
 ///
 /// # Errors
 ///
 /// The variable is no integer of at least 1.
 pub(crate) fn max_chains(py: Python<'_>) -> PyResult<Option<u32>> {
-    from_environment(py, MAX_CHAINS_VARIABLE, 1)
+    let bound = from_environment(py, MAX_CHAINS_VARIABLE, 1)?;
+    Ok(bound.map(|bound| u32::try_from(bound).unwrap_or(u32::MAX)))
 }
 
 /// A number from the environment, by Python's rules for text; a blank variable is not set.
-fn from_environment(py: Python<'_>, variable: &str, least: i64) -> PyResult<Option<u32>> {
+fn from_environment(py: Python<'_>, variable: &str, least: i64) -> PyResult<Option<u64>> {
     let Some(given) = std::env::var_os(variable) else {
         return Ok(None);
     };
@@ -64,10 +66,10 @@ fn from_environment(py: Python<'_>, variable: &str, least: i64) -> PyResult<Opti
         .ok_or_else(|| refused(variable, &format!("{given:?}"), least))
 }
 
-/// An integer of at least `least`; a bound beyond 32 bits bounds nothing, and is cut to them.
-fn at_least(number: &Bound<'_, PyAny>, least: i64) -> Option<u32> {
+/// An integer of at least `least`, cut to 64 bits.
+fn at_least(number: &Bound<'_, PyAny>, least: i64) -> Option<u64> {
     let is_large_enough = number.is_instance_of::<PyInt>() && number.ge(least).is_ok_and(|ge| ge);
-    is_large_enough.then(|| number.extract().unwrap_or(u32::MAX))
+    is_large_enough.then(|| number.extract().unwrap_or(u64::MAX))
 }
 
 fn refused(place: &str, given: &str, least: i64) -> PyErr {

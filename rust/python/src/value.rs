@@ -1,10 +1,9 @@
 //! From a Python object to a [`Value`] of the core, without deciding anything about it.
 
+use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{
-    PyBool, PyBytes, PyDict, PyFloat, PyInt, PyMapping, PySequence, PyString, PyTuple, PyType,
-};
-use retry_core::value::{Integer, Value, whole_of};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyMapping, PyString, PyTuple, PyType};
+use retry_core::value::{Integer, Value};
 use retry_models::{Found, text_bytes};
 
 /// How deep containers are read: statuses of overrides of tools of the configuration. Whatever
@@ -73,27 +72,36 @@ fn read(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Value> {
     {
         return Ok(container);
     }
+    // An object that refuses to say what number it is, is none.
+    match number_or_flag(object) {
+        Ok(Some(value)) => Ok(value),
+        Err(error) if !error.is_instance_of::<PyException>(object.py()) => Err(error),
+        Ok(None) | Err(_) => Ok(Value::Other(
+            object.get_type().name()?.to_string_lossy().into_owned(),
+        )),
+    }
+}
+
+fn number_or_flag(object: &Bound<'_, PyAny>) -> PyResult<Option<Value>> {
     if object.hasattr("__index__")? {
         let offered = integer(&object.call_method0("__index__")?)?;
-        return Ok(if INTEGRAL.holds(object)? {
+        return Ok(Some(if INTEGRAL.holds(object)? {
             Value::Int(offered)
         } else {
             Value::Index(offered)
-        });
+        }));
     }
     if DECIMAL.holds(object)? || REAL.holds(object)? {
-        return ratio(object);
+        return ratio(object).map(Some);
     }
     if let Ok(flag) = object.extract::<bool>() {
-        return Ok(Value::ForeignBool(flag));
+        return Ok(Some(Value::ForeignBool(flag)));
     }
     if ENUM.holds(object)? {
         let inner = read(&object.getattr("value")?, 0)?;
-        return Ok(Value::Member(Box::new(inner)));
+        return Ok(Some(Value::Member(Box::new(inner))));
     }
-    Ok(Value::Other(
-        object.get_type().name()?.to_string_lossy().into_owned(),
-    ))
+    Ok(None)
 }
 
 fn container(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<Value>> {
@@ -111,9 +119,15 @@ fn container(object: &Bound<'_, PyAny>, depth: usize) -> PyResult<Option<Value>>
     if BYTE_ARRAY.holds(object)? || !ITERABLE.holds(object)? {
         return Ok(None);
     }
-    let indexable = object.cast::<PySequence>().is_ok();
-    let items = object
-        .try_iter()?
+    // As the hybrid's native module sees it: an array of another library counts as well.
+    let indexable = object.get_type().hasattr("__getitem__")?;
+    let items = match object.try_iter() {
+        Ok(items) => items,
+        // An array without a dimension has the method all the same.
+        Err(error) if error.is_instance_of::<PyTypeError>(object.py()) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let items = items
         .map(|item| read(&item?, below))
         .collect::<PyResult<Vec<Value>>>()?;
     Ok(Some(Value::List { items, indexable }))
@@ -135,14 +149,11 @@ fn ratio(object: &Bound<'_, PyAny>) -> PyResult<Value> {
     let approx = object.extract::<f64>().unwrap_or(f64::NAN);
     // Pydantic takes the first two whatever their size, the last only where a double would do. What
     // is no double at all has more digits than anybody wants to see.
-    let exact = DECIMAL.holds(object)? || FRACTION.holds(object)?;
-    let may_be_whole = if exact {
-        approx.is_finite()
-    } else {
-        whole_of(approx).is_some()
-    };
+    if !DECIMAL.holds(object)? && !FRACTION.holds(object)? {
+        return Ok(Value::real(approx));
+    }
     let mut whole = None;
-    if may_be_whole {
+    if approx.is_finite() {
         let truncated = object.call_method0("__trunc__")?;
         if truncated.eq(object)? {
             let outermost = if approx < 0.0 { i128::MIN } else { i128::MAX };
