@@ -27,7 +27,13 @@ from retry_parity.differential import campaign as campaign_module
 from retry_parity.differential import compare as compare_module
 from retry_parity.differential import environments as environments_module
 from retry_parity.differential import lane as lane_module
-from retry_parity.differential.builds import Build, BuildError, find_build, folder_of
+from retry_parity.differential.builds import (
+    Build,
+    BuildError,
+    StarvedError,
+    find_build,
+    folder_of,
+)
 from retry_parity.differential.campaign import Campaign, Limits, Outcome
 from retry_parity.differential.clock import clock_library
 from retry_parity.differential.compare import Plan, compare_builds
@@ -36,6 +42,7 @@ from retry_parity.differential.display import as_json, printable, show, verdict
 from retry_parity.differential.environments import CACHE_VARIABLE, Environments, find_uv, run_uv
 from retry_parity.differential.lane import About, Lane
 from retry_parity.differential.subject import Finding, Judgement
+from retry_parity.differential.waiting import Usage, Wait, usage
 from retry_parity.subject import RetrySubject
 
 if TYPE_CHECKING:
@@ -68,7 +75,6 @@ def court() -> Iterator[Apart]:
 FAULTS = [
     ("spin", "hangs", "no answer within 0.3 s"),
     ("sleep", "hangs", "no answer within 0.3 s"),
-    ("stop", "hangs", "no answer within 0.3 s"),
     ("deadlock", "hangs", "no answer within 0.3 s"),
     ("exit 3", "dies", "exit status 3"),
     ("sys-exit 0", "dies", "exit status 0"),
@@ -98,6 +104,79 @@ def test_a_build_that_does_not_answer_costs_its_scenario_and_no_other(
     wrong, last = court.judge()
     assert [each.what for each in wrong.findings] == ["wrong"]
     assert (last.decisions, last.findings) == (3, ())
+
+
+def test_a_build_that_is_stopped_and_goes_on_has_not_hung(court: Apart) -> None:
+    """Its answer comes after more than the limit, in which it could not run."""
+    court.send([("a", f"stop {3 * STEP_LIMIT_S}", "b")])
+    assert court.judge() == [Judgement(3)]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "where"), [(("a", "stop"), "in step 2"), (("stop",), "in step 1")]
+)
+def test_a_build_that_is_kept_from_running_is_no_finding(
+    court: Apart, monkeypatch: pytest.MonkeyPatch, scenario: tuple[str, ...], where: str
+) -> None:
+    """It was counted as hanging: a divergence of a build of which nothing is known."""
+    monkeypatch.setattr(lane_module, "_PATIENCE", 2)
+    court.send([scenario])
+    with pytest.raises(StarvedError) as caught:
+        court.judge()
+    line = str(caught.value)
+    assert line.startswith(f"{WILD}: no answer {where} in 1 s, 0.0 s of CPU time used; it was")
+    assert "try again" in line
+
+
+def test_a_build_that_is_kept_from_running_while_it_is_imported_does_not_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine made `compare` say that a build hangs while it is imported."""
+    monkeypatch.setattr(lane_module, "_LOAD_LIMIT_S", 0.3)
+    monkeypatch.setattr(lane_module, "_PATIENCE", 2)
+    stopped = "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"
+    made = lane("imported:Wild", package(tmp_path, stopped))
+    with pytest.raises(StarvedError, match="imported:Wild: no answer while it is imported in 1 s"):
+        made.start()
+    made.stop()
+
+
+#: Seconds between looks, then of each: CPU time that was used, and whether it was kept waiting.
+WAITS: dict[str, tuple[list[tuple[float, float, bool] | None], float, str]] = {
+    "computes": ([(0.1, 0.1, True)] * 4, 0.4, ", 0.4 s of CPU time used"),
+    "has a core at times": ([(0.1, 0.02, True)] * 5, 0.1, ", 0.1 s of CPU time used"),
+    "gets no core": ([(0.1, 0.0, True)] * 9, 0.0, ", 0.0 s of CPU time used"),
+    "sleeps": ([(0.1, 0.0, False)] * 4, 0.4, ", 0.0 s of CPU time used"),
+    "computes on two cores": ([(0.1, 0.2, True)] * 2, 0.2, ", 0.4 s of CPU time used"),
+    "nobody looked for a minute": ([(60.0, 0.0, False)] * 2, 0.4, ", 0.0 s of CPU time used"),
+    "the system does not say": ([None] * 3, 0.3, ""),
+}
+
+
+@pytest.mark.parametrize("case", WAITS)
+def test_only_time_in_which_a_process_could_run_is_held_against_it(case: str) -> None:
+    """What waits for a core, or is stopped, does not hang; what sleeps does, and so does a loop."""
+    looks, own_s, seen = WAITS[case]
+    now_s, used = 0.0, Usage(5.0, kept_waiting=False)
+    wait = Wait(1, 0.2, read=lambda _: None if None in looks else used, now_s=lambda: now_s)
+    for look in looks:
+        passed_s, cpu_s, kept_waiting = look or (0.1, 0.0, False)
+        now_s += passed_s
+        used = Usage(used.cpu_s + cpu_s, kept_waiting)
+        wait.look()
+    assert wait.own_s == pytest.approx(own_s)
+    assert str(wait) == seen
+    wait.begin()
+    assert (wait.own_s, wait.total_s, str(wait)) == (0.0, 0.0, "")
+
+
+def test_the_system_says_what_this_process_has_used() -> None:
+    """It runs as it asks; of a process that is not there nothing is known."""
+    mine = usage(os.getpid())
+    assert mine is not None
+    assert mine.cpu_s == pytest.approx(time.process_time(), abs=0.1)
+    assert mine.kept_waiting
+    assert usage(2**22 + 1) is None
 
 
 @pytest.mark.parametrize(
@@ -266,8 +345,8 @@ def package(folder: Path, source: str) -> dict[str, str]:
 
 
 IMPORTS = [
-    ("while True: pass", "its import does not end: no answer within 0.5 s"),
-    ("import time; time.sleep(3600)", "its import does not end: no answer within 0.5 s"),
+    ("while True: pass", "hangs while it is imported: no answer within 0.5 s"),
+    ("import time; time.sleep(3600)", "hangs while it is imported: no answer within 0.5 s"),
     ("import os; os._exit(3)", "dies while it is imported: exit status 3"),
     ("import os; os.abort()", "dies while it is imported: killed by SIGABRT"),
     ("raise SystemExit(0)", "cannot be imported: SystemExit: 0"),
@@ -287,26 +366,6 @@ IMPORTS = [
         "cannot be imported: it says 'None' of itself",
     ),
 ]
-
-
-def test_a_build_that_has_to_wait_for_a_core_is_given_the_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a busy machine a build was said to hang; where it does, the times say what was seen."""
-    monkeypatch.setattr(lane_module, "_LOAD_LIMIT_S", 0.2)
-    # It never has a core.
-    monkeypatch.setattr(
-        "retry_parity.differential.lane._Process._times", lambda _: (0.0, time.monotonic())
-    )
-    slow = lane("imported:Wild", package(tmp_path, "import time; time.sleep(0.6)"))
-    assert slow.start().plugin == "puppet.puppets:Wild"
-    slow.stop()
-    shutil.rmtree(tmp_path / "imported")
-    endless = lane("imported:Wild", package(tmp_path, "import time; time.sleep(3600)"))
-    with pytest.raises(
-        BuildError, match=r"ran for 0\.0 s and waited 2\.\d s for a core; try again"
-    ):
-        endless.start()
 
 
 @pytest.mark.parametrize(("source", "message"), IMPORTS)

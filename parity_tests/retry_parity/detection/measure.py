@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from retry_parity.detection.mutants import ROOT, DetectionError, Mutant, Workshop
 from retry_parity.detection.report import reason_for
-from retry_parity.differential.builds import Build, BuildError
+from retry_parity.differential.builds import Build, BuildError, StarvedError
 from retry_parity.differential.clock import clock_library
 from retry_parity.differential.court import Apart
 from retry_parity.differential.lane import Lane
@@ -177,6 +177,8 @@ def _through_scenarios(package: Path, reference: Lane) -> tuple[str, str, int, i
     court = Apart(subject, reference, candidate)
     try:
         about = candidate.start()
+    except StarvedError:  # says nothing of the mutant
+        raise
     except BuildError as error:
         return "loading", str(error), 0, 0
     try:
@@ -191,6 +193,8 @@ def _through_scenarios(package: Path, reference: Lane) -> tuple[str, str, int, i
                     return "scenarios", judgement.findings[0].what, number, decisions
         unlike = [finding.what for finding in subject.aggregate()]
         found = ("scenarios", unlike[0]) if unlike else ("", "")
+    except StarvedError:
+        raise
     except BuildError as error:
         return "loading", str(error), SCENARIOS, 0
     else:

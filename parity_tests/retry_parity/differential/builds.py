@@ -31,6 +31,10 @@ class BuildError(Exception):
     """A build cannot be used; the message is one line and says what to do."""
 
 
+class StarvedError(BuildError):
+    """A build was kept from running for too long: nothing can be said of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Build:
     """A build of the plugin.

@@ -76,7 +76,8 @@ def add_compare(
         type=_positive,
         default=STEP_LIMIT_S,
         metavar="SECONDS",
-        help="a build that takes longer for one step hangs (default: %(default)g)",
+        help="a build that takes longer for one step hangs (default: %(default)g); waiting for a "
+        "core does not count",
     )
     command.add_argument(
         "--strict",

@@ -180,7 +180,10 @@ class Together:
         try:
             judgements, aggregate = self._sent.popleft().result(_BATCH_LIMIT_S)
         except TimeoutError:
-            message = "--one-process: a build hangs; run without it to see where"
+            message = (
+                f"--one-process: no answer within {_BATCH_LIMIT_S:g} s: a build hangs, or the "
+                "machine is busy; run without it to see which"
+            )
             raise BuildError(message) from None
         except BrokenProcessPool:
             message = "--one-process: a build ended the interpreter; run without it to see where"

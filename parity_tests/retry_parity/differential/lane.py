@@ -11,31 +11,30 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from retry_parity.differential import worker
-from retry_parity.differential.builds import Build, BuildError
+from retry_parity.differential.builds import Build, BuildError, StarvedError
+from retry_parity.differential.waiting import Wait
 from retry_parity.lifetime import bound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from retry_parity.differential.subject import Scenario
 
-#: Seconds that one step of a scenario may take.
+#: Seconds that one step of a scenario may take, without those in which the build was kept from
+#: running.
 STEP_LIMIT_S: Final = 5.0
 
 _LOAD_LIMIT_S: Final = 60.0
+#: How many times as long a build is waited for that is kept from running.
+_PATIENCE: Final = 10
 _GLANCE_S: Final = 0.1
 _END_LIMIT_S: Final = 1.0
-#: A process that waits for a core is given at most so many times its limit besides.
-_MOST_PATIENCE: Final = 10.0
-_WORTH_TELLING_S: Final = 1.0
-_NANOSECONDS: Final = 1e9
 _MOST_SAID: Final = 300
 #: Scenarios that one interpreter runs. In each, virtual time passes, and the clock has an end.
 _MOST_SCENARIOS: Final = 1_000_000
@@ -132,6 +131,7 @@ class Lane:
 
         Raises:
             BuildError: It cannot be started, or the build cannot be imported there.
+            StarvedError: It was kept from running.
         """
         self._process = _Process(self.build, self._preload)
         self._process.send(self._hello)
@@ -139,11 +139,9 @@ class Lane:
             told = self._process.receive(_LOAD_LIMIT_S)
         except _EndedError as ended:
             self.stop()
-            fault = ended.fault
-            message = f"{self.build.spec}: {fault.what} while it is imported: {fault.detail}"
-            if fault.what == "hangs":
-                # All that was seen is that it took too long.
-                message = f"{self.build.spec}: its import does not end: {fault.detail}"
+            message = (
+                f"{self.build.spec}: {ended.fault.what} while it is imported: {ended.fault.detail}"
+            )
             raise BuildError(message) from None
         try:
             if "error" not in told:
@@ -181,6 +179,10 @@ class Lane:
         """Give what became of the oldest batch, one for each scenario.
 
         A build that hangs or dies costs its scenario; it is started anew, and nothing else is lost.
+
+        Raises:
+            BuildError: It cannot be started anew.
+            StarvedError: It was kept from running.
         """
         if self._done:
             return self._done.popleft()
@@ -225,16 +227,6 @@ class Lane:
                 self._running.send(batch)
 
 
-def _told_times(ran_s: float, waited_s: float) -> str:
-    """Say what a process did in the time it had, where that says more than the time itself."""
-    if waited_s < _WORTH_TELLING_S:
-        return ""
-    return (
-        f", in which it ran for {ran_s:.1f} s and waited {waited_s:.1f} s for a core; try again "
-        "when the machine has less to do"
-    )
-
-
 class _EndedError(Exception):
     """The interpreter is of no more use."""
 
@@ -247,6 +239,7 @@ class _Process:
     """One interpreter, with a thread for each direction, so that neither side waits to be read."""
 
     def __init__(self, build: Build, preload: Path | None) -> None:
+        self._spec = build.spec
         # No "with": they live as long as the process does.
         self._stdout = tempfile.TemporaryFile()  # noqa: SIM115 - as above
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - as above
@@ -295,11 +288,12 @@ class _Process:
     def receive(self, limit_s: float) -> Any:
         """Give the next answer; end with a fault when nothing has moved for so long.
 
-        Time in which the process was ready to run and had no core does not count: a busy machine
-        is no fault of a build.
+        Only time in which the process ran, or slept of its own accord, is held against it.
+
+        Raises:
+            StarvedError: It was kept from running.
         """
-        moved, since_s = -1, time.monotonic()
-        before = self._times()
+        moved, wait = -1, Wait(self._popen.pid, 2 * _GLANCE_S)
         while True:
             try:
                 message = self._incoming.get(timeout=_GLANCE_S)
@@ -308,17 +302,24 @@ class _Process:
                     # A child of it may hold the pipe open.
                     raise _EndedError(self._fault()) from None
                 moves, _, step = worker.PROGRESS.unpack_from(self._progress, 0)
-                passed_s = time.monotonic() - since_s
                 if moves != moved:
-                    moved, since_s, before = moves, time.monotonic(), self._times()
-                elif passed_s > limit_s:
-                    ran_s, waited_s = (
-                        now - then for now, then in zip(self._times(), before, strict=True)
+                    moved = moves
+                    wait.begin()
+                    continue
+                wait.look()
+                if wait.own_s > limit_s:
+                    self.kill()
+                    detail = f"no answer within {limit_s:g} s{wait}"
+                    raise _EndedError(Fault("hangs", detail, step)) from None
+                if wait.total_s > _PATIENCE * limit_s:
+                    self.kill()
+                    at = f"in step {step + 1}" if step >= 0 else "while it loads a config"
+                    line = (
+                        f"{self._spec}: no answer {at if moves else 'while it is imported'} in "
+                        f"{wait.total_s:.0f} s{wait}; it was ready to run and could not, or was "
+                        "stopped: the machine may be busy, try again when it is less so"
                     )
-                    if passed_s > limit_s + min(waited_s, _MOST_PATIENCE * limit_s):
-                        self.kill()
-                        detail = f"no answer within {limit_s:g} s{_told_times(ran_s, waited_s)}"
-                        raise _EndedError(Fault("hangs", detail, step)) from None
+                    raise StarvedError(line) from None
                 continue
             if message is None:
                 raise _EndedError(self._fault())
@@ -341,15 +342,6 @@ class _Process:
         self._popen.wait()
         for file in (self._stdout, self._stderr):
             file.close()
-
-    def _times(self) -> tuple[float, float]:
-        """Give for how long the process has run, and waited for a core, seconds; 0 if unknown."""
-        ran_ns = waited_ns = 0
-        for thread in Path(f"/proc/{self._popen.pid}/task").glob("*/schedstat"):
-            with contextlib.suppress(OSError, ValueError):
-                ran, waited, _ = map(int, thread.read_text().split())
-                ran_ns, waited_ns = ran_ns + ran, waited_ns + waited
-        return ran_ns / _NANOSECONDS, waited_ns / _NANOSECONDS
 
     def _kill_group(self) -> None:
         """Kill the process and what it has started, once: later its number may be another's."""

@@ -58,8 +58,13 @@ def _sleep(_: str) -> None:
     time.sleep(3600)
 
 
-def _stop(_: str) -> None:
+def _stop(seconds: str) -> str:
+    if seconds and os.fork() == 0:
+        time.sleep(float(seconds))
+        os.kill(os.getppid(), signal.SIGCONT)
+        os._exit(0)
     os.kill(os.getpid(), signal.SIGSTOP)
+    return f"stop {seconds}"
 
 
 def _deadlock(_: str) -> None:
