@@ -7,7 +7,8 @@ sample of a divergence. A line that a full disk or a kill cut off is followed by
 continued: whoever reads leaves out what is no JSON. ``trace.jsonl`` is the recorded traffic, where
 ``capture`` is ``full``.
 
-Everything here runs on the upkeep's thread. Nothing raises: what cannot be written is counted.
+A worker's files are written in a round of the upkeep, of which there is one at a time, and nothing
+raises there: what cannot be written is counted.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A hook holds up the event loop while it decides, and both sides decide one after the other. Where
 the hybrid decides, a slow candidate would slow down every call only to be compared. One per plugin
-name and process. Unlike the guard it ends by itself: no decision depends on it.
+name and process. Meanwhile the hybrid decides, but on chains that only the candidate has seen.
+Unlike the guard it ends by itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where generated scenarios take their choices from.
 
-The strategies are written once, against `Source`. A seeded generator gives tens of thousands of
-scenarios a second; Hypothesis gives fewer, but steers towards small ones and shrinks.
+The strategies are written once, against `Source`. A seeded generator gives thousands of scenarios a
+second; Hypothesis gives fewer, but steers towards small ones and shrinks.
 """
 
 from __future__ import annotations

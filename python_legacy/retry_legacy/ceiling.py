@@ -1,7 +1,8 @@
 """The gateway's limit on retries, and what it does to a config.
 
-The published plugin asks the wrong settings object and so never finds the gateway's limit. This is
-the one place where this package does what was meant instead of what was published.
+The published plugin asks the wrong settings object and so never finds the gateway's limit; it takes
+the base's own max_retries for it, so that no override can raise them. This is the one place where
+this package does what was meant instead of what was published.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Flags count only when they are the object `True`; a status only when it is an `int`, which lets
 `True` and `http.HTTPStatus` in and keeps floats, text and things with `__index__` out. What is no
-`dict` is no failure. Results are read through `get` alone: in a gateway they are dict subclasses
-whose own storage may be empty.
+`dict` is no failure. Results are read through their methods: in a gateway they are dict subclasses
+whose own storage may be empty. All is read through `get` but the text of an item, which is read by
+item access (ledger: missing-text).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 //! The checked configuration: base settings and the overrides of each tool, resolved once.
 //!
 //! Base values are taken as leniently as the hybrid takes them (Pydantic's lax rules: `"3"`, `3.0`
-//! and `True` are integers), override values as strictly (its native module takes no text and no
-//! floats). What the hybrid notices only when a tool is called is refused here, at load (ledger:
+//! and `True` are integers), override values as strictly (its native module takes no text, and no
+//! floats but for retries above a ceiling). What the hybrid notices only when a tool is called is refused here, at load (ledger:
 //! override-at-load).
 
 mod check;

@@ -2,8 +2,8 @@
 //!
 //! A result may come in any dict subclass, some of which keep nothing in their own storage (the
 //! `CopyOnWriteDict` of cpex up to 0.1.2): only a dict whose `get` is that of dicts is read
-//! directly, everything else through its `get`. Nothing here writes to a payload, and `get` adds no
-//! key to a `defaultdict`.
+//! directly, everything else through its `get`, and the text of an item by item access where it has
+//! one. Nothing here writes to a payload, and neither way adds a key to a `defaultdict`.
 
 use std::borrow::Cow;
 
