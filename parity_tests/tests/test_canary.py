@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import weakref
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -346,7 +347,9 @@ def test_content_that_can_be_read_once_is_left_to_who_decides(kind: str, flag: s
     assert evidence_of(NAME).counts().divergent == {}
 
 
-@pytest.mark.parametrize("make", [list, tuple, lambda items: dict.fromkeys("ab", items), str])
+@pytest.mark.parametrize(
+    "make", [list, tuple, deque, lambda items: dict.fromkeys("ab", items).values(), str]
+)
 def test_content_that_can_be_read_again_is_compared(make: Callable[[list[Any]], Any]) -> None:
     """All that Python has of its own, whatever is in it."""
     config = {"jitter": False, "check_text_content": True, "migration": COMPARED["shadow"]}

@@ -6,10 +6,7 @@ use std::sync::{LazyLock, PoisonError, RwLock};
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString,
-    PyTuple,
-};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 use retry_models::Mapping;
 use siphasher::sip::SipHasher13;
 
@@ -45,9 +42,9 @@ impl Signal {
     }
 }
 
-/// Whether two can read the content of a result, one after the other. What one of Python's own
-/// containers holds is there for the second one as well; whatever else can be iterated may be used up
-/// by the first, and looking for that would use it up too.
+/// Whether two can read the content of a result, one after the other. What a container written in C
+/// holds is there for the second one as well; an iterator, and whatever a class of Python's gives
+/// when it is iterated, may be used up by the first, and looking for that would use it up too.
 ///
 /// # Errors
 ///
@@ -68,21 +65,11 @@ pub(crate) fn is_read_alike_again(result: &Bound<'_, PyAny>) -> PyResult<bool> {
     let Ok(iterate) = class.getattr(intern!(py, "__iter__")) else {
         return Ok(!class.hasattr(intern!(py, "__getitem__"))?);
     };
-    for own in [
-        py.get_type::<PyList>(),
-        py.get_type::<PyTuple>(),
-        py.get_type::<PyDict>(),
-        py.get_type::<PyString>(),
-        py.get_type::<PyBytes>(),
-        py.get_type::<PyByteArray>(),
-        py.get_type::<PySet>(),
-        py.get_type::<PyFrozenSet>(),
-    ] {
-        if own.getattr(intern!(py, "__iter__"))?.is(&iterate) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let in_c = py
+        .get_type::<PyList>()
+        .getattr(intern!(py, "__iter__"))?
+        .get_type();
+    Ok(iterate.get_type().is(&in_c) && !class.hasattr(intern!(py, "__next__"))?)
 }
 
 /// Names what a result says, by the first of its signals that decides (BEHAVIOUR.md, "Is it a
