@@ -22,7 +22,7 @@ from retry_parity.differential.builds import BuildError
 from retry_parity.differential.cli import add_compare, compare_command
 from retry_parity.guard_cli import add_guard, guard_command
 from retry_parity.minimizing.minimize_cli import add_minimize, minimize_command
-from retry_parity.output import OutputError, discard_output, occupy_standard_streams
+from retry_parity.output import OutputError, discard_output, occupy_standard_streams, refuse
 from retry_parity.recorded import add_trace, subject_of
 from retry_parity.replay import ReplayError
 from retry_parity.replaying.generate_cli import add_generate, generate_command
@@ -98,11 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # What help and usage say is output too.
             sys.stdout.flush()
     except EvidenceError as error:
-        return _refuse(str(error), BAD_EVIDENCE)
+        return refuse(str(error), BAD_EVIDENCE)
     except _BAD_INPUT as error:
-        return _refuse(str(error))
+        return refuse(str(error), BAD_INPUT)
     except KeyboardInterrupt:
-        return _refuse("interrupted", INTERRUPTED)
+        return refuse("interrupted", INTERRUPTED)
     except BrokenPipeError:
         discard_output()
         return PIPE_CLOSED
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = (error.strerror or type(error).__name__).lower()
         if error.errno == errno.EBADF:
             what = "is closed; > /dev/null discards it"
-        return _refuse(f"{where}: {what}", bad_input)
+        return refuse(f"{where}: {what}", bad_input)
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -138,11 +138,6 @@ _BAD_INPUT: Final = (
 
 def _end(number: int, _frame: object) -> NoReturn:
     sys.exit(128 + number)
-
-
-def _refuse(message: str, status: int = BAD_INPUT) -> int:
-    sys.stderr.write(f"retry-parity: {message}\n")
-    return status
 
 
 class _Parser(argparse.ArgumentParser):

@@ -86,6 +86,21 @@ def console(*, stderr: bool) -> Console:
     return made
 
 
+def printable(text: str) -> str:
+    """Escape what a terminal would act on: some of the text is a build's."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def refuse(message: str, status: int) -> int:
+    """Say in one line, whatever names are in it, why a command ends; give its exit status."""
+    sys.stderr.write(f"retry-parity: {printable(message)}\n")
+    return status
+
+
 def check_json_target(target: str | None) -> None:
     """Refuse a JSON file before the work is done rather than afterwards.
 
@@ -113,6 +128,7 @@ def write_json(target: str | None, data: dict[str, Any]) -> None:
     text = json.dumps(data, indent=2) + "\n"
     if target == STDOUT:
         sys.stdout.write(text)
+        sys.stdout.flush()  # no certificate for a verdict that cannot be written
         return
     write_whole(Path(target), text)
 
@@ -125,7 +141,7 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     part = path.with_name(f".{path.name[:100]}.{os.getpid()}.part")
     try:
         if path.exists() and not path.is_file():

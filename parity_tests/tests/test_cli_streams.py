@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import evidence_material as material
+import pytest
 
 from retry_parity import cli
+from retry_parity.output import STDOUT, discard_output, write_json
 
 HERE: Final = Path(__file__).parent
 
@@ -66,14 +68,14 @@ WAYS: Final = {
 }
 
 
-def commands() -> list[str]:
-    """Give every command that there is."""
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """Give every command that there is, by name."""
     (subparsers,) = (
         action
         for action in cli._parser()._actions  # noqa: SLF001 - argparse does not tell otherwise
         if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001 - as above
     )
-    return list(subparsers.choices)
+    return dict(subparsers.choices)
 
 
 def run(asked: list[tuple[list[str], dict[str, str]]]) -> list[tuple[int, str]]:
@@ -119,17 +121,25 @@ def test_a_verdict_that_cannot_be_written_is_none(tmp_path: Path) -> None:
     assert not any("Traceback" in told for _, told in results)
 
 
+def test_json_is_written_before_what_depends_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was short waited to be written until the certificate was."""
+    full = Path(FULL).open("w", encoding="utf-8")  # noqa: SIM115 - closing it would fail as well
+    monkeypatch.setattr(sys, "stdout", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_json(STDOUT, {})
+    discard_output()
+    full.close()
+
+
 def test_what_is_printed_gets_into_no_file(tmp_path: Path) -> None:
     """The first file that is opened has the descriptor of a stream that was closed."""
     material.write_evidence(tmp_path / "in")
-    out = tmp_path / "merged.jsonl"
-    closed = {"0": "closed", "1": "closed", "2": "closed"}
-    for broken in ({}, closed):
-        run([(["merge", str(tmp_path / "in"), "--out", str(out)], broken)])
+    merged = {tmp_path / way: how for way, how in {"nothing": {}, **WAYS}.items()}
+    run([(["merge", str(tmp_path / "in"), "--out", str(out)], how) for out, how in merged.items()])
+    for out in merged:
         lines = out.read_bytes().splitlines()
         assert len(lines) == 5
         assert all(line.startswith(b'{"') for line in lines)
-        out.unlink()
 
 
 def test_a_real_process_says_it_too(tmp_path: Path) -> None:

@@ -38,11 +38,12 @@ from retry_parity.differential.campaign import Campaign, Limits, Outcome
 from retry_parity.differential.clock import clock_library
 from retry_parity.differential.compare import Plan, compare_builds
 from retry_parity.differential.court import Apart, Together, is_fault
-from retry_parity.differential.display import as_json, printable, show, verdict
+from retry_parity.differential.display import as_json, show, verdict
 from retry_parity.differential.environments import CACHE_VARIABLE, Environments, find_uv, run_uv
 from retry_parity.differential.lane import About, Lane
 from retry_parity.differential.subject import Finding, Judgement
 from retry_parity.differential.waiting import Usage, Wait, usage
+from retry_parity.output import printable
 from retry_parity.subject import RetrySubject
 
 if TYPE_CHECKING:

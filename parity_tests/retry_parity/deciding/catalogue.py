@@ -5,6 +5,7 @@ Of the states of one run the one with the highest sequence counts: a run's count
 
 from __future__ import annotations
 
+import os.path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from retry_parity.deciding.loaded_runs import MEASURED, Loaded, load
@@ -63,9 +64,9 @@ def catalogue(
     Raises:
         EvidenceError: A path is no evidence or cannot be read, or two different runs have one id.
     """
-    files: dict[Path, Path] = {}
+    files: dict[str, Path] = {}
     for path in count_files(paths, guards):
-        if files.setdefault(path.resolve(), path) is not path:
+        if files.setdefault(os.path.realpath(path), path) is not path:
             problems.add("a file that is given more than once, counted once", path)
     sizes = {path: _size(path) for path in files.values()}
     done, total = 0, sum(sizes.values())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 from retry_parity import arguments
 from retry_parity.deciding.merging import merge
 from retry_parity.deciding.progress import reading_progress
 from retry_parity.deciding.run_files import EvidenceError, evidence_paths
-from retry_parity.output import STDOUT, OutputError, check_json_target, console
+from retry_parity.output import STDOUT, OutputError, check_json_target, console, refuse
 
 if TYPE_CHECKING:
     import argparse
@@ -61,8 +60,7 @@ def merge_command(options: argparse.Namespace) -> int:
                 advance=advance,
             )
     except (EvidenceError, OutputError) as error:
-        sys.stderr.write(f"retry-parity: {error}\n")
-        return BAD_INPUT
+        return refuse(str(error), BAD_INPUT)
     for line in merged.problems:
         stderr.print(line, highlight=False, markup=False, soft_wrap=True)
     line = f"{options.out}: {merged.runs:,} runs"

@@ -8,8 +8,10 @@ have tripped follow, and the last line says how many there are.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retry_parity.deciding.catalogue import catalogue, ignore, load_run
@@ -28,7 +30,6 @@ from retry_parity.evidence_files import COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
     from typing import BinaryIO
 
     from retry_parity.deciding.catalogue import Advance, Copies
@@ -68,7 +69,7 @@ def merge(
         EvidenceError: Evidence cannot be used, or the file cannot be written; it may be none that
             is merged, nor in the folder of such a run.
     """
-    target = out.resolve()
+    target = Path(os.path.realpath(out))
     if target.exists() and not target.is_file():
         message = f"{out}: is no regular file, a merged file can only be one"
         raise EvidenceError(message)
@@ -113,10 +114,10 @@ def _refuse_input(out: Path, paths: Iterable[Path], runs: Iterable[Copies]) -> N
     Raises:
         EvidenceError: It is one of the files, or lies in the folder of a run.
     """
-    target = out.resolve()
-    inputs = {path.resolve() for path in paths}
-    inputs |= {each.path.resolve() for copies in runs for each in copies}
-    if target in inputs or (target.parent / COUNTS) in inputs:
+    target = os.path.realpath(out)
+    inputs = {os.path.realpath(path) for path in paths}
+    inputs |= {os.path.realpath(each.path) for copies in runs for each in copies}
+    if target in inputs or str(Path(target).parent / COUNTS) in inputs:
         message = f"--out {out}: is among what is merged, name another file"
         raise EvidenceError(message)
 

@@ -14,7 +14,7 @@ from retry_parity.deciding.report.model import as_json, report_of
 from retry_parity.deciding.report.page import as_page
 from retry_parity.deciding.run_files import EvidenceError
 from retry_parity.deciding.thresholds import ThresholdsError
-from retry_parity.output import STDOUT, OutputError, check_json_target, console, write_whole
+from retry_parity.output import STDOUT, OutputError, check_json_target, console, refuse, write_whole
 from retry_parity.replay import ReplayError
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ def report_command(options: argparse.Namespace) -> int:
     try:
         _report(options)
     except (EvidenceError, OutputError, ReplayError, ThresholdsError) as error:
-        sys.stderr.write(f"retry-parity: {error}\n")
-        return BAD_INPUT
+        return refuse(str(error), BAD_INPUT)
     return 0
 
 

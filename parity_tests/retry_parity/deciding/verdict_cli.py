@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 from retry_parity import arguments
@@ -12,7 +11,7 @@ from retry_parity.deciding.run_files import EvidenceError
 from retry_parity.deciding.thresholds import ThresholdsError
 from retry_parity.deciding.verdict import Answer
 from retry_parity.deciding.verdict_table import as_json, show
-from retry_parity.output import STDOUT, OutputError, check_json_target, console, write_json
+from retry_parity.output import STDOUT, OutputError, check_json_target, console, refuse, write_json
 from retry_parity.replay import ReplayError
 
 if TYPE_CHECKING:
@@ -62,8 +61,7 @@ def verdict_command(options: argparse.Namespace) -> int:
         ReplayError,
         ThresholdsError,
     ) as error:
-        sys.stderr.write(f"retry-parity: {error}\n")
-        return BAD_INPUT
+        return refuse(str(error), BAD_INPUT)
 
 
 def _verdict(options: argparse.Namespace) -> int:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from retry_parity import arguments
-from retry_parity.arguments import whole_number
+from retry_parity.arguments import path, whole_number
 from retry_parity.differential.builds import FORMS, BuildError
 from retry_parity.differential.campaign import Limits, Outcome
 from retry_parity.differential.compare import Plan, compare_builds
@@ -52,7 +51,7 @@ def add_compare(
     command.add_argument("--cpex", metavar="VERSION", help="framework of environments made here")
     command.add_argument(
         "--constraints",
-        type=arguments.path,
+        type=path,
         metavar="FILE",
         help="pinned versions for environments made here",
     )

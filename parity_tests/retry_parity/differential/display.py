@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.markup import escape
 
+from retry_parity.output import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -126,15 +128,6 @@ def _show_cause(number: int, cause: Cause, subject: Subject, console: Console) -
     smallest = "" if cause.reduced else "; not reduced to the end"
     _say(console, f"     {cause.occurrences:,} such differences, first in {sample.name}{smallest}")
     _say(console, "")
-
-
-def printable(text: str) -> str:
-    """Escape what a terminal would act on: some of the text is a build's."""
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
 
 
 def _say(console: Console, line: str) -> None:

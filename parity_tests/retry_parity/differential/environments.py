@@ -78,7 +78,7 @@ class Environments:
                 raise BuildError(message)
             return self._constraints.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = str(getattr(error, "strerror", None) or error).lower()
             message = f"{self._constraints}: cannot be read: {reason}"
             raise BuildError(message) from error
 

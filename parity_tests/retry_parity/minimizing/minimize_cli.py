@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -11,7 +10,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from retry_parity import arguments, candidates
 from retry_parity.containers import Container
 from retry_parity.deciding.run_files import EvidenceError
-from retry_parity.differential.display import printable
 from retry_parity.minimizing import samples
 from retry_parity.minimizing.finding import Playing
 from retry_parity.minimizing.fixtures import Decision, FixtureError, parsed
@@ -28,7 +26,7 @@ from retry_parity.minimizing.sources import (
     find_sources,
 )
 from retry_parity.minimizing.writing import WriteError, emit, write
-from retry_parity.output import OutputError, console
+from retry_parity.output import OutputError, console, printable, refuse
 from retry_parity.regressions import faults
 from retry_parity.replay import ReplayError
 from retry_parity.scenarios import Call
@@ -130,9 +128,7 @@ def minimize_command(options: argparse.Namespace) -> int:
     try:
         return _minimize(options)
     except ERRORS as error:
-        for line in str(error).splitlines():
-            sys.stderr.write(f"retry-parity: {printable(line)}\n")
-        return BAD_INPUT
+        return refuse(str(error), BAD_INPUT)
 
 
 def _minimize(options: argparse.Namespace) -> int:
@@ -188,8 +184,10 @@ class _Job:
             named = self._options.signature
             what = f" with the signature {named}" if named else ""
             self.say(f"no divergence{what} was found; nothing was written")
+        for line in self._refused:
+            refuse(line, BAD_INPUT)
         if self._refused:
-            raise MinimizeError("\n".join(self._refused))
+            return BAD_INPUT
         return WRITTEN if self._done else NOTHING_FOUND
 
 

@@ -23,7 +23,7 @@ from retry_parity.flag import without_section
 from retry_parity.input import trouble_with
 from retry_parity.minimizing.rehearsal import MinimizeError
 from retry_parity.replay import read_plugin_config
-from retry_parity.traces.reading import TRACE, TraceFile, open_trace
+from retry_parity.traces.reading import TRACE, TraceFile, is_recording, open_trace
 from retry_parity.walk import CEILING_VARIABLE, PLUGIN_NAME
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def find_sources(paths: Sequence[Path]) -> list[Traffic | Sampled]:
         for counts in sorted(count_files([path], guards)):
             for run in scan(counts, problems, guards):
                 recorded = None if run.merged else counts.with_name(TRACE)
-                if recorded is not None and recorded.is_file() and recorded.stat().st_size:
+                if recorded is not None and is_recording(recorded):
                     found += [
                         Traffic(file, run.traits.candidate) for file in open_trace([recorded]).files
                     ]
@@ -184,7 +184,7 @@ def _is_evidence(path: Path) -> bool:
     if path.name == COUNTS:
         return True
     try:
-        if trouble_with(path):
+        if trouble_with(path, parquet=True):
             return False
         with path.open("rb") as file:
             first = parsed(file.readline(LONGEST_LINE))

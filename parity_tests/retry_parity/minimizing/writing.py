@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from retry_parity.compare import Kind
-from retry_parity.differential.display import printable
 from retry_parity.minimizing.fixtures import written
+from retry_parity.output import printable
 from retry_parity.wording import setting, told
 
 if TYPE_CHECKING:

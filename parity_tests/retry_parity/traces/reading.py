@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os.path
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from retry_parity.input import PARQUET as MAGIC
 from retry_parity.input import trouble_with
 from retry_parity.traces.calls import Header, TraceError
 from retry_parity.traces.jsonl import header_of, read_jsonl
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 #: What a worker records, beside its counts.
 TRACE: Final = "trace.jsonl"
 PARQUET: Final = ".parquet"
-
-_MAGIC: Final = b"PAR1"
 
 Advance: TypeAlias = Callable[[int], object]
 
@@ -157,9 +157,9 @@ def open_trace(paths: Sequence[Path]) -> Trace:
         raise TraceError(message)
     files: list[TraceFile] = []
     twice: list[Path] = []
-    known: set[Path] = set()
+    known: set[str] = set()
     for path in sorted(found):
-        resolved = path.resolve()
+        resolved = os.path.realpath(path)
         if resolved in known:
             twice.append(path)
             continue
@@ -186,12 +186,24 @@ def parquet(path: Path) -> ModuleType:
     return module
 
 
+def is_recording(path: Path) -> bool:
+    """Say whether there is a trace to open, in a folder in which one may be.
+
+    A worker that was killed before its first line leaves an empty file, which is none. What is
+    neither file nor folder (a pipe, a link that leads nowhere) is one, to be refused when it is
+    opened: its calls must not get lost unseen.
+    """
+    if path.is_file():
+        return path.stat().st_size > 0
+    return os.path.lexists(path) and not path.is_dir()
+
+
 def _files_at(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = [*path.rglob(TRACE), *path.rglob(f"*{PARQUET}")]
-    # A worker that was killed before its first line leaves an empty file.
-    files = [each for each in found if each.is_file() and each.stat().st_size]
+    # Asked for by its whole name, a link that leads nowhere is not found.
+    found = (each for each in path.rglob("*") if each.name == TRACE or each.name.endswith(PARQUET))
+    files = [each for each in found if is_recording(each)]
     if not files:
         message = f"{path}: has no {TRACE} and no *{PARQUET}; name other files one by one"
         raise TraceError(message)
@@ -200,11 +212,11 @@ def _files_at(path: Path) -> list[Path]:
 
 def _open(path: Path) -> TraceFile:
     try:
-        if trouble := trouble_with(path):
+        if trouble := trouble_with(path, parquet=True):
             message = f"{path}: {trouble}"
             raise TraceError(message)
         with path.open("rb") as file:
-            is_parquet = file.read(len(_MAGIC)) == _MAGIC
+            is_parquet = file.read(len(MAGIC)) == MAGIC
             size = path.stat().st_size
     except FileNotFoundError as error:
         message = f"{path}: no such file"

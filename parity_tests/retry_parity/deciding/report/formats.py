@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from retry_parity.differential.display import printable
+from retry_parity.output import printable
 
 #: Characters of a name that are shown: the beginning and the end, by which names differ.
 MOST_OF_A_NAME: Final = 80
