@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import logging
 import os
 import threading
@@ -63,6 +64,11 @@ EXTRA: Final = "retry-parity[flags]"
 
 _NEEDED: Final = ("openfeature.api", "openfeature.contrib.provider.flagd", "grpc")
 _STOP_WAIT_S: Final = 2.0
+#: What the provider takes from the environment where the settings leave it out.
+_FROM_ENVIRONMENT: Final = (
+    *("FLAGD_HOST", "FLAGD_PORT", "FLAGD_SYNC_PORT", "FLAGD_SOCKET_PATH", "FLAGD_TARGET_URI"),
+    *("FLAGD_SOURCE_SELECTOR", "FLAGD_PROVIDER_ID", "FLAGD_OFFLINE_FLAG_SOURCE_PATH"),
+)
 _ALLOWED: Final = {
     IMPLEMENTATION_FLAG: f"one of {', '.join(Implementation)}",
     CANARY_FLAG: "a number from 0 to 100",
@@ -132,7 +138,7 @@ class FlagFollower:
         self,
         name: str,
         settings: ServiceSettings,
-        tell: Callable[[Told], None],
+        tell: Callable[[Told], Told | None],
         keep_in: Path | None = None,
     ) -> None:
         """Remember what to follow; nothing is imported, opened or started.
@@ -141,13 +147,14 @@ class FlagFollower:
             name: The plugin's name. Rules of the flags see it as ``targetingKey``.
             settings: Which service.
             tell: Called on the follower's thread whenever `Told` changed, and only then. What
-                holds before the first call is `NOTHING_TOLD`. An exception is logged.
+                holds before the first call is `NOTHING_TOLD`. Gives what it takes of it; ``None``
+                stands for all. An exception is logged.
             keep_in: File of the last good values; ``None`` keeps none.
         """
         self._name = name
         self._settings = settings
         service = _described(settings)
-        kept = None if keep_in is None else LastFlagsFile(keep_in, service)
+        kept = None if keep_in is None else LastFlagsFile(keep_in, _identity(settings))
         self._known = _Known(service, tell, kept)
         # By process id: a fork copies this dict, but not the threads that it speaks of.
         self._runs: dict[int, _Run] = {}
@@ -262,15 +269,15 @@ class _Known:
     """What was learnt, what of it was told, and what operators have read about it."""
 
     def __init__(
-        self, service: str, tell: Callable[[Told], None], kept: LastFlagsFile | None
+        self, service: str, tell: Callable[[Told], Told | None], kept: LastFlagsFile | None
     ) -> None:
         self._service = service
         self._tell = tell
         self._kept = kept
-        self._is_kept_read = False
+        self._is_kept_read = self._has_seen_current = False
         self._age = ""
         self._kept_trouble = ""
-        self._told = NOTHING_TOLD
+        self._told = self._taken = NOTHING_TOLD
         self._ever_ready = False
         self._logged: ServiceState | None = None
         self._last: dict[str, object] = {}
@@ -299,19 +306,23 @@ class _Known:
                 told = replace(told, implementation=implementation)
             if not isinstance(percent, Refused):
                 told = replace(told, canary_percent=percent)
-        if state is ServiceState.READY:
-            self._keep(told)
         recovered = self._log_state(told, trouble)
         if told != self._told:
             self._told = told
-            self._tell_safely(told)
+            self._taken = self._tell_safely(told)
+            if told.implementation is not None and self._taken.implementation is None:
+                self._take_kept_instead(told)
+        if read is not None:
+            self._keep(self._taken, is_current=state is ServiceState.READY)
         return recovered
 
-    def _tell_safely(self, told: Told) -> None:
+    def _tell_safely(self, told: Told) -> Told:
+        """Tell, and give what is taken of it."""
         try:
-            self._tell(told)
+            return self._tell(told) or told
         except BaseException:  # noqa: BLE001 - it is ours to go on, whoever listens
             _log.exception("flag service: whom it is told to failed")
+        return told
 
     def _state(self, read: Reading | None) -> ServiceState:
         if read is None:
@@ -322,7 +333,7 @@ class _Known:
 
     def _known_or_kept(self) -> Told:
         """Give what is known; where nothing was read so far, what another worker has read last."""
-        if self._kept is None or self._is_kept_read or os.environ.get(ENVIRONMENT_VARIABLE):
+        if self._kept is None or self._is_kept_read or _is_set(ENVIRONMENT_VARIABLE):
             return self._told
         self._is_kept_read = True
         kept = None
@@ -335,11 +346,28 @@ class _Known:
             self._told, implementation=kept.implementation, canary_percent=kept.canary_percent
         )
 
-    def _keep(self, told: Told) -> None:
-        self._is_kept_read, self._age = True, ""
-        if self._kept is not None:
+    def _take_kept_instead(self, told: Told) -> None:
+        """Fall back to what the other workers hold where what is said is not admitted here."""
+        known = self._known_or_kept()
+        if known.implementation not in {None, told.implementation}:
+            held = replace(told, implementation=known.implementation, state=ServiceState.STALE)
+            self._taken = self._tell_safely(held)
+
+    def _keep(self, taken: Told, *, is_current: bool) -> None:
+        """Keep what is in force, refused values left out: a worker that starts now agrees then.
+
+        One that has not seen a current value itself knows no better than who has.
+        """
+        if is_current:
+            self._is_kept_read, self._age = True, ""
+            self._has_seen_current = True
+        if self._kept is not None and self._has_seen_current:
             with self._noting_trouble():
-                self._kept.keep(told.implementation, told.canary_percent)
+                self._kept.keep(
+                    taken.implementation,
+                    taken.canary_percent,
+                    is_current=is_current and taken.state is ServiceState.READY,
+                )
 
     @contextlib.contextmanager
     def _noting_trouble(self) -> Iterator[None]:
@@ -403,6 +431,19 @@ class _Known:
         if good is None:
             return "the environment or the plugin config holds"
         return f"{good} holds{self._age}"
+
+
+def _is_set(variable: str) -> bool:
+    return bool(os.environ.get(variable, "").strip())
+
+
+def _identity(settings: ServiceSettings) -> str:
+    """Give which service is followed, the parts that the environment sets included."""
+    told = settings.model_dump(mode="json")
+    if settings.path is not None:
+        told["path"] = str(settings.path.absolute())
+    told |= {name: os.environ.get(name) for name in _FROM_ENVIRONMENT}
+    return json.dumps(told, sort_keys=True)
 
 
 def _described(settings: ServiceSettings) -> str:

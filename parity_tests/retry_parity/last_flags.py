@@ -80,11 +80,24 @@ class LastFlagsFile:
             return None
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
+        self._written = found
         usable = found.canary_percent is None or 0 <= found.canary_percent <= 100  # noqa: PLR2004 - per cent
         return found if usable and math.isfinite(found.read_at) else None
 
-    def keep(self, implementation: Implementation | None, canary_percent: float | None) -> None:
-        """Write what was read now, unless the file says so already.
+    def keep(
+        self,
+        implementation: Implementation | None,
+        canary_percent: float | None,
+        *,
+        is_current: bool = True,
+    ) -> None:
+        """Write what is in force, unless the file says so already.
+
+        Args:
+            implementation: The value that was taken last.
+            canary_percent: Likewise.
+            is_current: Whether the service says so now. An older value that goes on holding
+                because another one was not taken gets no younger.
 
         Raises:
             OSError: It cannot be written.
@@ -93,7 +106,7 @@ class LastFlagsFile:
         if (
             before is not None
             and (before.implementation, before.canary_percent) == (implementation, canary_percent)
-            and 0 <= now - before.read_at < _CONFIRMED_EVERY_S
+            and (not is_current or 0 <= now - before.read_at < _CONFIRMED_EVERY_S)
         ):
             return
         stored = {

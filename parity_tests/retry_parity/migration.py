@@ -125,8 +125,12 @@ class Migration:
         with self._lock:
             self._lanes.add(lane)
 
-    def follow(self, told: Told) -> None:
-        """Take what the flag service says; every plugin object decides by it from now on."""
+    def follow(self, told: Told) -> Told:
+        """Take what the flag service says; every plugin object decides by it from now on.
+
+        Returns:
+            What is taken of it.
+        """
         before = self.flag
         # INVARIANT: no object begins to load between what is admitted and what is in force.
         with self._lock:
@@ -144,13 +148,14 @@ class Migration:
                 before.implementation,
                 self.flag.source,
             )
+        return told
 
     def _admitted(self, told: Told) -> Told:
         """Give what is taken of it: all, or all but a flip to ``rust`` that is not admitted."""
         in_force = self._service_says
         if self._admission.admits(in_force, told.implementation):
             return told
-        return replace(told, implementation=in_force)
+        return replace(told, implementation=in_force, state=ServiceState.STALE)
 
     @property
     def _service_says(self) -> Implementation | None:

@@ -16,6 +16,7 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -383,13 +384,79 @@ def test_a_worker_that_starts_while_the_file_is_broken_agrees_with_its_siblings(
             each.follower.stop()
 
 
+def test_what_is_taken_beside_a_value_that_is_not_is_kept(tmp_path: Path) -> None:
+    """After the way back, beside a share that was refused, a new worker took ``rust`` again."""
+    keep_in = tmp_path / "retry.flags.json"
+    old = Followed(tmp_path / "flags.json", name="old", keep_in=keep_in)
+    new = Followed(tmp_path / "flags.json", name="new", keep_in=keep_in)
+    try:
+        old.begin(flags("rust", 5))
+        old.write(flags("legacy", "bad"))
+        old.listener.wait_for("legacy")
+        old.write("{")
+        old.listener.wait_until(ServiceState.GONE)
+        new.follower.start()
+        assert new.listener.wait_for("legacy").canary_percent == 5
+    finally:
+        old.follower.stop()
+        new.follower.stop()
+
+
+def test_a_worker_that_has_seen_nothing_current_overwrites_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may decide by its environment; the others' last value is not its to change."""
+    keep_in = tmp_path / "retry.flags.json"
+    monkeypatch.setenv("RETRY_IMPLEMENTATION", "legacy")
+    worker = Followed(tmp_path / "flags.json", name="worker", keep_in=keep_in)
+    keep_in.write_text("kept")
+    try:
+        assert worker.begin(flags("Rust", 5)).last.state is ServiceState.STALE
+    finally:
+        worker.follower.stop()
+    assert keep_in.read_text() == "kept"
+
+
+def test_what_is_not_admitted_is_not_kept_and_the_others_value_holds(tmp_path: Path) -> None:
+    """``rust`` without its certificate: a new worker decided by its config, and said "ready"."""
+    keep_in = tmp_path / "retry.flags.json"
+    path = tmp_path / "flags.json"
+    taken: list[Told] = []
+
+    def take(told: Told) -> Told:
+        is_refused = told.implementation is Implementation.RUST
+        before = taken[-1].implementation if taken else None
+        taken.append(replace(told, implementation=before) if is_refused else told)
+        return taken[-1]
+
+    old = Followed(path, name="old", keep_in=keep_in)
+    old.begin(flags("shadow", 5))
+    old.follower.stop()
+    old.write(flags("rust", 5))
+    settings = ServiceSettings(path=path)
+    follower = FlagFollower("new", settings, take, keep_in)
+    try:
+        follower.start()
+        deadline = time.monotonic() + GIVE_UP_S
+        while len(taken) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        follower.stop()
+    assert (taken[-1].implementation, taken[-1].state) == ("shadow", ServiceState.STALE)
+    assert json.loads(keep_in.read_text())["implementation"] == "shadow"
+
+
 def test_the_environment_goes_before_what_was_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``RETRY_IMPLEMENTATION=legacy`` and a restart are the way back that needs no service."""
     keep_in = tmp_path / "retry.flags.json"
     settings = ServiceSettings(path=tmp_path / "flags.json")
-    LastFlagsFile(keep_in, str(settings.path)).keep(Implementation.RUST, 5.0)
+    before = Followed(settings.path or keep_in, settings, keep_in=keep_in)
+    before.begin(flags("rust", 5))
+    before.follower.stop()
+    before.path.unlink()
     monkeypatch.setenv("RETRY_IMPLEMENTATION", "legacy")
     listener = Listener()
     follower = FlagFollower("retry", settings, listener, keep_in)
