@@ -187,9 +187,9 @@ class Service:
             made = self._made()
             # The SDK would forget to shut the old one down if the new one cannot begin.
             self._vacate()
-            if self._path is not None:
+            for file in filter(None, (self._path, self._settings.cert_path)):
                 # The provider would wait for whoever writes to a pipe.
-                state_file.read(self._path)
+                state_file.read(file)
             self._listen(again=True)
             self._provider = made
             self._api.set_provider_and_wait(self._provider, self._domain)
