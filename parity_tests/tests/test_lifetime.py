@@ -111,6 +111,13 @@ def test_workers_end_with_a_parent_that_is_killed(
     )
 
 
+#: Where the tests run in the background, a shell has Ctrl-C ignored for them and all they start.
+HEEDS_CTRL_C: Final = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", ["replay", "generate", "compare", "compare in one process"])
 def test_a_command_that_is_asked_to_end_does_not_finish_its_work_first(
@@ -119,7 +126,7 @@ def test_a_command_that_is_asked_to_end_does_not_finish_its_work_first(
     """`generate` ran all that was in its queue before it ended: hours."""
     script = Path(sys.executable).with_name("retry-parity")
     with subprocess.Popen(  # noqa: S603 - our own command
-        [script, *COMMANDS[command]],
+        [sys.executable, "-c", HEEDS_CTRL_C, script, *COMMANDS[command]],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
